@@ -1,0 +1,1 @@
+"""Plan a fleet for months: look, predict, size, decide, act, record."""

@@ -1,0 +1,1 @@
+"""Profile a model once: sweep layouts, measure, fit surfaces, select, publish an artifact."""
