@@ -1,10 +1,12 @@
 # Everything a developer runs. `make help` lists it.
 
-PYTHON ?= python3
-VENV   := .venv
-BIN    := $(VENV)/bin
-STAMP  := $(VENV)/.installed
-DEMO   := out/demo
+PYTHON  ?= python3
+VENV    := .venv
+BIN     := $(VENV)/bin
+RUNTIME := $(VENV)/.runtime
+DEV     := $(VENV)/.dev
+DEMO    := out/demo
+PIP      = $(BIN)/python -m pip install -qq
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -15,23 +17,30 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## show this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1	\2/' | expand -t 16
 
-venv: $(STAMP) ## make .venv with the pinned packages and this tree
-
-$(STAMP): pyproject.toml requirements-dev.txt
+# Two steps, so that a first `make demo` does not wait for linters.
+$(RUNTIME): pyproject.toml requirements.txt requirements-build.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "Headgate needs Python 3.11 or newer, and '$(PYTHON)' is: $$($(PYTHON) --version 2>&1)." >&2; \
 	  echo "Name another one: make PYTHON=/path/to/python3.12 ..." >&2; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.txt
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
+	@echo "== installing the pinned packages into $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --require-hashes -r requirements.txt -r requirements-build.txt
+	@$(PIP) --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: $(STAMP) ## profile a model and replay a day of traffic; the report lands in out/demo
+$(DEV): $(RUNTIME) requirements-dev.txt
+	@echo "== installing the pinned development tools into $(VENV)"
+	@$(PIP) --require-hashes -r requirements-dev.txt
+	@touch $@
+
+venv: $(DEV) ## make .venv with the pinned packages and this tree
+
+demo: $(RUNTIME) ## profile a model, replay traffic against it; the reports land in out/demo
 	@mkdir -p $(DEMO)
 	$(BIN)/headgate-profiler sweep --config config/examples/demo.yaml --out $(DEMO)/profile.json --report $(DEMO)/profile.html
 	$(BIN)/headgate replay --config config/examples/demo.yaml --trace demo --profile $(DEMO)/profile.json --out $(DEMO)/report.html
 
-lint: $(STAMP) ## style, types and layering
+lint: $(DEV) ## style, types and layering
 	@echo "== ruff check"
 	@$(BIN)/ruff check
 	@echo "== ruff format"
@@ -39,23 +48,25 @@ lint: $(STAMP) ## style, types and layering
 	@echo "== mypy"
 	@$(BIN)/mypy
 	@echo "== lint-imports"
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 # PYTEST_ARGS narrows a run: make test PYTEST_ARGS="tests/unit -x"
 test: lint ## lint, then every test
 	@echo "== pytest"
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-bench: $(STAMP) ## measure speed and forecast quality
+bench: $(DEV) ## measure speed and forecast quality
 	$(BIN)/python -m tests.bench
 
-COMPILE = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 --generate-hashes \
+COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
           --no-emit-index-url --custom-compile-command "make lock" $(LOCK_ARGS)
 
 # LOCK_ARGS=--upgrade takes the newest of everything; without it only what pyproject.toml asks for moves.
-lock: $(STAMP) ## pin requirements*.txt anew from pyproject.toml
-	$(COMPILE) --output-file requirements.txt
-	$(COMPILE) --extra dev --constraints requirements.txt --output-file requirements-dev.txt
+lock: $(DEV) ## pin requirements*.txt anew from pyproject.toml
+	$(COMPILE) pyproject.toml --output-file requirements.txt
+	$(COMPILE) --group build --constraints requirements.txt --output-file requirements-build.txt
+	$(COMPILE) pyproject.toml --group dev --constraints requirements.txt --constraints requirements-build.txt \
+	  --output-file requirements-dev.txt
 
 clean: ## remove what was built; the pinned environment too
 	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
