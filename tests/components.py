@@ -1,0 +1,75 @@
+"""Find what tests need from outside the repository: recorded traffic, published facts, real servers.
+
+Each function returns a path. Where the thing is absent the test skips and says how to get it; with
+``HEADGATE_REQUIRE_COMPONENTS=1`` or ``CI=true`` it fails instead, so that a run that claims to have tested
+everything did.
+"""
+
+import os
+import shutil
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+SHARED = REPOSITORY.parent / "shared"
+
+
+def components_required() -> bool:
+    """Say whether an absent component fails the test instead of skipping it."""
+    return (
+        os.environ.get("HEADGATE_REQUIRE_COMPONENTS", "0") not in ("", "0") or os.environ.get("CI") == "true"
+    )
+
+
+def absent(what: str, remedy: str) -> NoReturn:
+    """Skip the running test, or fail it where components are required."""
+    message = f"{what} not found: {remedy}"
+    if components_required():
+        pytest.fail(message, pytrace=False)
+    pytest.skip(message)
+
+
+def trace(name: str) -> Path:
+    """Return the recorded traffic file of this name, from ``HEADGATE_TRACES``."""
+    return _data("trace", name, "HEADGATE_TRACES", SHARED / "traces")
+
+
+def fact(name: str) -> Path:
+    """Return the file of published measurements of this name, from ``HEADGATE_FACTS``."""
+    return _data("facts", name, "HEADGATE_FACTS", SHARED / "facts")
+
+
+def prometheus() -> Path:
+    """Return the Prometheus server."""
+    return _program("prometheus", remedy="apt-get install prometheus, or put a release on PATH")
+
+
+def promtool() -> Path:
+    """Return the Prometheus rule and data checker."""
+    return _program("promtool", remedy="apt-get install prometheus (it brings promtool)")
+
+
+def chromium() -> Path:
+    """Return a Chromium-family browser that runs headless."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    return _program(*names, remedy="apt-get install chromium")
+
+
+def git() -> Path:
+    """Return git; it lists what is tracked."""
+    return _program("git", remedy="apt-get install git")
+
+
+def _data(kind: str, name: str, variable: str, default: Path) -> Path:
+    folder = Path(os.environ.get(variable) or default)
+    path = folder / name
+    if not path.is_file():
+        absent(f"{kind} {name}", f"looked in {folder}; set {variable} to the folder that holds it")
+    return path
+
+
+def _program(*names: str, remedy: str) -> Path:
+    found = next(filter(None, map(shutil.which, names)), None)
+    return Path(found) if found else absent(names[0], remedy)
