@@ -1,0 +1,52 @@
+"""Interpolate a measured grid, and say when a reading lies outside it."""
+
+from bisect import bisect_right
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Surface:
+    """Hold `values_s[i][j]` seconds at `x[i]`, `y[j]`; both axes strictly rising.
+
+    Readings are bilinear inside the grid and continue the edge cell's slope outside it, never falling:
+    a latency does not shrink with more work. `relative_error` is the cross-validated error of the fit,
+    0 for a surface that was computed and not measured.
+    """
+
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+    values_s: tuple[tuple[float, ...], ...]
+    relative_error: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuse a grid that cannot be interpolated."""
+        for name, axis in (("x", self.x), ("y", self.y)):
+            if not axis or any(b <= a for a, b in zip(axis, axis[1:], strict=False)):
+                raise ValueError(f"axis {name} must rise strictly, got {axis}")
+        if len(self.values_s) != len(self.x) or any(len(row) != len(self.y) for row in self.values_s):
+            raise ValueError(f"values must have the shape ({len(self.x)}, {len(self.y)})")
+        if not all(0 < v < float("inf") for row in self.values_s for v in row):
+            raise ValueError("values must be finite and above zero seconds")
+
+    def covers(self, x: float, y: float) -> bool:
+        """Whether a reading at (x, y) lies inside the grid."""
+        return self.x[0] <= x <= self.x[-1] and self.y[0] <= y <= self.y[-1]
+
+    def at(self, x: float, y: float) -> float:
+        """Return the seconds at (x, y), at least a tenth of the smallest value on the grid."""
+        i, u = _locate(self.x, x)
+        j, v = _locate(self.y, y)
+        low, high = self.values_s[i], self.values_s[min(i + 1, len(self.x) - 1)]
+        k = min(j + 1, len(self.y) - 1)
+        left = low[j] + (low[k] - low[j]) * v
+        right = high[j] + (high[k] - high[j]) * v
+        return max(left + (right - left) * u, self.values_s[0][0] * 0.1)
+
+
+def _locate(axis: tuple[float, ...], value: float) -> tuple[int, float]:
+    """Return the cell's index and the position in it; below 0 or above 1 outside the axis."""
+    last = len(axis) - 1
+    if last == 0:
+        return 0, 0.0
+    i = min(max(bisect_right(axis, value) - 1, 0), last - 1)
+    return i, (value - axis[i]) / (axis[i + 1] - axis[i])

@@ -1,0 +1,145 @@
+"""Say what is needed, what was decided and what came of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from models.observation import Observation
+from models.prediction import Forecast
+from models.values import Binding, Role
+
+
+@dataclass(frozen=True, slots=True)
+class RoleSizing:
+    """Say how many replicas one role needs.
+
+    `target` is the count to run, inside budget, floor and ceiling. `lower` meets the target at the median
+    forecast; above `upper` nothing is gained even if demand takes its upper path over the hold time.
+    `uncapped` is what the role needs by itself: no budget, no ceiling, the other role ample.
+    `sentence` says why, in figures.
+    """
+
+    target: int
+    lower: int
+    upper: int
+    uncapped: int
+    binding: Binding
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """Say what fleet is needed, per role, and what it would attain.
+
+    `attainment` is the predicted share of arrivals per class that keep their promise with the target fleet;
+    `target_attainment` what was aimed at; `extrapolated` whether a surface was read outside its grid.
+    """
+
+    roles: Mapping[Role, RoleSizing]
+    attainment: Mapping[str, float]
+    expected_attainment: float
+    target_attainment: float
+    extrapolated: bool = False
+
+    def replicas(self) -> dict[Role, int]:
+        """Return the target count per role."""
+        return {role: s.target for role, s in self.roles.items()}
+
+
+class Reason(StrEnum):
+    """Token that names the guard's reason; metrics and reports group by it."""
+
+    STALE = "stale"
+    NO_DEMAND = "no_demand"
+    NO_FORECAST = "no_forecast"
+    PAUSED = "paused"
+    PINNED = "pinned"
+    ROLLOUT = "rollout"
+    STARTING = "starting"
+    WITHIN_BAND = "within_band"
+    HOLD = "hold"
+    STEP = "step"
+    BUDGET = "budget"
+    FREEING = "freeing"
+    FLOOR = "floor"
+    CEILING = "ceiling"
+    TOPOLOGY = "topology"
+
+
+@dataclass(frozen=True, slots=True)
+class Adjustment:
+    """Attribute one change of one role's count to one guard."""
+
+    guard: str
+    role: Role
+    before: int
+    after: int
+    reason: Reason
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Hold the counts before, as proposed by sizing, and as the guards left them."""
+
+    current: Mapping[Role, int]
+    proposed: Mapping[Role, int]
+    final: Mapping[Role, int]
+    adjustments: tuple[Adjustment, ...] = ()
+    why: Mapping[Role, str] = field(default_factory=dict)
+
+    @property
+    def changes(self) -> dict[Role, int]:
+        """Return the roles whose count changes, with their new count."""
+        return {role: n for role, n in self.final.items() if n != self.current[role]}
+
+    @property
+    def held(self) -> bool:
+        """Whether missing or stale data kept the counts."""
+        return any(a.reason in (Reason.STALE, Reason.NO_DEMAND, Reason.NO_FORECAST) for a in self.adjustments)
+
+    def sentence(self, role: Role) -> str:
+        """Say one role's change, why, and what the guards made of it."""
+        before, after = self.current[role], self.final[role]
+        head = f"{role} {before}" if before == after else f"{role} {before} -> {after}"
+        parts = [self.why[role]] if self.why.get(role) else []
+        parts += [a.sentence for a in self.adjustments if a.role is role]
+        return f"{head}: {'; '.join(parts)}" if parts else head
+
+    def __str__(self) -> str:
+        """Say the decision as an operator reads it."""
+        return " | ".join(self.sentence(role) for role in self.final)
+
+
+class Status(StrEnum):
+    """What came of a decision."""
+
+    APPLIED = "applied"
+    UNCHANGED = "unchanged"
+    HELD = "held"
+    SUPERSEDED = "superseded"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Say what the actuator did."""
+
+    status: Status
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Hold one whole tick; `sizing` and `decision` replay from `observation` and `forecast`."""
+
+    tick_id: str
+    deployment: str
+    observation: Observation
+    forecast: Forecast
+    sizing: Sizing | None
+    decision: Decision
+    outcome: Outcome
+    config_digest: str
+    profile_digest: str
+    version: str

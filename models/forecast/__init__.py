@@ -1,0 +1,1 @@
+"""Forecast demand as calibrated quantiles."""

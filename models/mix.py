@@ -1,0 +1,132 @@
+"""Describe the joint lengths of a class of requests by a few weighted examples."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+
+@dataclass(frozen=True, slots=True)
+class RequestAtom:
+    """Stand for a share `weight` of the requests; lengths in tokens."""
+
+    isl_tokens: float
+    osl_tokens: float
+    cached_tokens: float
+    weight: float
+
+    @property
+    def prefill_tokens(self) -> float:
+        """Prompt tokens that must be computed: those not found in the prefix cache."""
+        return max(self.isl_tokens - self.cached_tokens, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class RequestMix:
+    """Hold a joint distribution of (ISL, OSL, cached) as atoms whose weights sum to 1.
+
+    Moments that sizing needs (mean prefill work, E[ISL*OSL], E[OSL^2]) keep the correlation of prompt
+    and output that a product of means would lose.
+    """
+
+    atoms: tuple[RequestAtom, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse an empty mix and weights that are not a distribution."""
+        if not self.atoms:
+            raise ValueError("a request mix needs at least one atom")
+        total = sum(a.weight for a in self.atoms)
+        if abs(total - 1.0) > 1e-6:
+            raise ValueError(f"weights of a request mix must sum to 1, got {total:.6g}")
+
+    @classmethod
+    def constant(cls, isl_tokens: float, osl_tokens: float, cached_tokens: float = 0.0) -> Self:
+        """Make a mix of identical requests."""
+        return cls((RequestAtom(isl_tokens, osl_tokens, cached_tokens, 1.0),))
+
+    @classmethod
+    def from_samples(
+        cls, isl_tokens: ArrayLike, osl_tokens: ArrayLike, cached_tokens: ArrayLike | None = None, bins: int = 4
+    ) -> Self:
+        """Compress requests, shape (n,), to at most `bins * bins` atoms.
+
+        Requests are cut into equal-count bins of ISL, each of them into equal-count bins of OSL; an
+        atom is the mean of its bin, so that the total work is kept exactly. The last bin of each is
+        split once more at its 90 % point, because promises break in the tail.
+
+        Raises ValueError for no samples or unequal lengths.
+        """
+        isl = np.asarray(isl_tokens, dtype=float)
+        osl = np.asarray(osl_tokens, dtype=float)
+        cached = np.zeros_like(isl) if cached_tokens is None else np.asarray(cached_tokens, dtype=float)
+        if isl.size == 0 or isl.shape != osl.shape or isl.shape != cached.shape:
+            raise ValueError(f"samples must be non-empty and of one length: {isl.shape} {osl.shape}")
+        atoms = []
+        for outer in _equal_count(isl, np.arange(isl.size), bins):
+            for inner in _equal_count(osl, outer, bins):
+                atoms.append(
+                    RequestAtom(
+                        float(isl[inner].mean()),
+                        float(osl[inner].mean()),
+                        float(cached[inner].mean()),
+                        inner.size / isl.size,
+                    )
+                )
+        return cls(tuple(atoms))
+
+    @classmethod
+    def merge(cls, parts: Iterable[tuple[float, "RequestMix"]]) -> Self:
+        """Blend mixes by their (rate) weights; raises ValueError when no weight is positive."""
+        weighted = [(w, m) for w, m in parts if w > 0]
+        total = sum(w for w, _ in weighted)
+        if total <= 0:
+            raise ValueError("merging mixes needs a positive weight")
+        return cls(
+            tuple(
+                RequestAtom(a.isl_tokens, a.osl_tokens, a.cached_tokens, a.weight * w / total)
+                for w, m in weighted
+                for a in m.atoms
+            )
+        )
+
+    @property
+    def mean_isl_tokens(self) -> float:
+        """Mean prompt length."""
+        return sum(a.weight * a.isl_tokens for a in self.atoms)
+
+    @property
+    def mean_osl_tokens(self) -> float:
+        """Mean output length."""
+        return sum(a.weight * a.osl_tokens for a in self.atoms)
+
+    @property
+    def mean_prefill_tokens(self) -> float:
+        """Mean prompt tokens to compute, after prefix-cache hits."""
+        return sum(a.weight * a.prefill_tokens for a in self.atoms)
+
+    @property
+    def mean_isl_osl(self) -> float:
+        """E[ISL*OSL], tokens squared."""
+        return sum(a.weight * a.isl_tokens * a.osl_tokens for a in self.atoms)
+
+    @property
+    def mean_osl_squared(self) -> float:
+        """E[OSL^2], tokens squared."""
+        return sum(a.weight * a.osl_tokens**2 for a in self.atoms)
+
+    @property
+    def decode_context_tokens(self) -> float:
+        """Mean context in a running decode batch, length-biased: (E[ISL*OSL] + E[OSL^2]/2) / E[OSL]."""
+        return (self.mean_isl_osl + self.mean_osl_squared / 2) / max(self.mean_osl_tokens, 1e-9)
+
+
+def _equal_count(
+    key: "np.ndarray[tuple[int], np.dtype[np.float64]]", members: "np.ndarray[tuple[int], np.dtype[np.intp]]", bins: int
+) -> Sequence["np.ndarray[tuple[int], np.dtype[np.intp]]"]:
+    order = members[np.argsort(key[members], kind="stable")]
+    if key[order[0]] == key[order[-1]]:
+        return [order]
+    edges = sorted({round(order.size * i / bins) for i in range(bins)} | {round(order.size * (1 - 0.1 / bins)), order.size})
+    return [order[a:b] for a, b in zip(edges, edges[1:], strict=False) if b > a]

@@ -1,0 +1,106 @@
+"""Say what was seen at one moment: demand, latency, queue and pools, with a reason for all that is absent."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from models.mix import RequestMix
+from models.values import Role, Signal
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Say what is missing and why; a missing value is never a zero."""
+
+    what: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClassDemand:
+    """Hold the demand of one request class over the window; `None` where unknown.
+
+    Prefill tokens are counted after prefix-cache hits. `mix` is the joint length distribution of
+    recent requests, `None` until some were seen.
+    """
+
+    arrivals_rps: float | None
+    prefill_tokens_per_s: float | None
+    decode_tokens_per_s: float | None
+    mix: RequestMix | None = None
+
+    def value(self, signal: Signal) -> float | None:
+        """Return the demand of one signal, per second."""
+        match signal:
+            case Signal.ARRIVALS:
+                return self.arrivals_rps
+            case Signal.PREFILL_TOKENS:
+                return self.prefill_tokens_per_s
+            case Signal.DECODE_TOKENS:
+                return self.decode_tokens_per_s
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyReading:
+    """Hold observed latency quantiles of a class over the window, in seconds; `None` where unknown."""
+
+    ttft_p50_s: float | None = None
+    ttft_p90_s: float | None = None
+    itl_p50_s: float | None = None
+    itl_p90_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueueReading:
+    """Count what waits for prefill."""
+
+    requests: int
+    prefill_tokens: float
+
+
+@dataclass(frozen=True, slots=True)
+class StartingReplica:
+    """One replica that was asked for and does not serve yet; `stuck` says why it cannot start, if known."""
+
+    since_s: float
+    stuck: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PoolState:
+    """Count the replicas of one role.
+
+    `ready` replicas take new requests, `starting` are on their way, `draining` finish what they hold
+    and still occupy GPUs. `desired` is the count that the owner asks for.
+    """
+
+    desired: int
+    ready: int
+    starting: tuple[StartingReplica, ...] = ()
+    draining: int = 0
+    rollout_in_progress: bool = False
+    paused: bool = False
+    pinned_replicas: int | None = None
+
+    @property
+    def billed(self) -> int:
+        """Replicas that occupy GPUs."""
+        return self.ready + len(self.starting) + self.draining
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """Hold one look at the world at `at_s` (Unix seconds, UTC) over the window that ended there."""
+
+    at_s: float
+    window_s: float
+    demand: Mapping[str, ClassDemand]
+    pools: Mapping[Role, PoolState]
+    latency: Mapping[str, LatencyReading] = field(default_factory=dict)
+    queue: QueueReading | None = None
+    demand_at_s: float | None = None
+    gaps: tuple[Gap, ...] = ()
+
+    @property
+    def demand_age_s(self) -> float | None:
+        """Seconds since the demand was true; `None` when there is none at all."""
+        return None if self.demand_at_s is None else self.at_s - self.demand_at_s

@@ -1,0 +1,1 @@
+"""Choose the smallest fleet that keeps the promise."""

@@ -1,0 +1,86 @@
+"""Hold the small frozen policies that stages receive; config is turned into these and goes no further."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from models.values import RequestClass, Role, Router
+
+
+@dataclass(frozen=True, slots=True)
+class ForecastPolicy:
+    """Say how demand is forecast.
+
+    Times in seconds. `levels` are the quantiles handed to sizing, `operating_level` the one by which models
+    are compared and coverage is tracked. `reach_s` is how far paths extend.
+    """
+
+    grid_s: float = 60.0
+    reach_s: float = 1800.0
+    levels: tuple[float, ...] = (0.05, 0.25, 0.5, 0.75, 0.9, 0.975, 0.995)
+    operating_level: float = 0.9
+    seasons_s: tuple[float, ...] = (86_400.0, 604_800.0)
+    level_window_s: float = 1200.0
+    calibration_s: float = 172_800.0
+    refit_s: float = 1800.0
+    enabled: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PoolPolicy:
+    """Bound one role's pool and state the priors of its start-up and drain times, in seconds."""
+
+    min_replicas: int = 1
+    max_replicas: int | None = None
+    startup_s: float = 120.0
+    startup_p99_s: float = 600.0
+    drain_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class PlanPolicy:
+    """Say what fleet is allowed and what it must attain.
+
+    `budget_gpus` bounds both roles together (`None`: no bound). `attainment` is the share of arrivals that
+    must keep their promise, over the forecast distribution. `observation_lag_s` and `interval_s` lengthen
+    the horizon; `backlog_recover_s` is the time in which a queue must drain once capacity is there.
+    """
+
+    classes: tuple[RequestClass, ...]
+    pools: Mapping[Role, PoolPolicy]
+    budget_gpus: int | None = None
+    attainment: float = 0.99
+    router: Router = Router.LOAD
+    interval_s: float = 60.0
+    observation_lag_s: float = 15.0
+    backlog_recover_s: float = 120.0
+
+    def ready_horizon_s(self) -> float:
+        """Seconds ahead for which an up must be ordered now: slowest start-up, one tick and the lag."""
+        return max(p.startup_s for p in self.pools.values()) + self.interval_s + self.observation_lag_s
+
+    def hold_horizon_s(self) -> float:
+        """Seconds for which releasing a replica saves nothing: start-up and drain, never under the up horizon."""
+        hold = max(p.startup_s + p.drain_s for p in self.pools.values())
+        return max(hold, self.ready_horizon_s())
+
+
+@dataclass(frozen=True, slots=True)
+class DecidePolicy:
+    """Bound how fast and on what evidence counts may change; times in seconds."""
+
+    max_demand_age_s: float = 180.0
+    max_step_down: int = 1
+    step_down_ratio: float = 0.1
+    tolerance_ratio: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TickPolicy:
+    """Gather what one tick of one deployment needs to know, with the digests that its Record carries."""
+
+    deployment: str
+    forecast: ForecastPolicy
+    plan: PlanPolicy
+    decide: DecidePolicy
+    config_digest: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)

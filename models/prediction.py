@@ -1,0 +1,45 @@
+"""Say what is expected: per class and signal, quantiles of demand on a time grid."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from models.values import Signal
+
+
+@dataclass(frozen=True, slots=True)
+class SignalForecast:
+    """Hold the quantile paths of one signal.
+
+    `paths[i][j]` is the `levels[i]` quantile at `offsets_s[j]` seconds after the forecast was issued;
+    paths never cross. `recent_peak` is the highest demand measured over the hold time before it.
+    `model` and `why` name the choice, `fallback` says why the chosen model was set aside (`None`: it was
+    not), `coverage` is the share of recent actuals at or under the operating quantile.
+    """
+
+    levels: tuple[float, ...]
+    offsets_s: tuple[float, ...]
+    paths: tuple[tuple[float, ...], ...]
+    model: str
+    why: str
+    recent_peak: float
+    fallback: str | None = None
+    coverage: float | None = None
+
+    def peak(self, until_s: float) -> tuple[float, ...]:
+        """Return, per level, the highest value from now to `until_s` (the first grid point at least)."""
+        last = max(sum(1 for o in self.offsets_s if o <= until_s + 1e-9), 1)
+        return tuple(max(path[:last]) for path in self.paths)
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """Hold the forecasts of every class and signal, issued at `at_s`; empty when nothing can be said."""
+
+    at_s: float
+    signals: Mapping[str, Mapping[Signal, SignalForecast]] = field(default_factory=dict)
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def trusted(self) -> bool:
+        """Whether no signal fell back to its recent values."""
+        return bool(self.signals) and all(s.fallback is None for c in self.signals.values() for s in c.values())

@@ -1,0 +1,1 @@
+"""Turn values into tables and report pages."""

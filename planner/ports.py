@@ -1,0 +1,76 @@
+"""Name what the tick needs from the world; every driver brings its own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from models.decision import Decision, Outcome, Record
+from models.observation import Observation
+from models.prediction import Forecast
+from models.series import Series
+from models.values import Signal
+
+
+class Clock(Protocol):
+    """Tell the time; the one place where it is read."""
+
+    def now_s(self) -> float:
+        """Return Unix seconds, UTC."""
+        ...
+
+
+class Observer(Protocol):
+    """Look at the world."""
+
+    def observe(self, now_s: float) -> Observation:
+        """Return what is true at `now_s`; what cannot be known is a Gap.
+
+        Raises ObserveError only when not even the pools can be seen.
+        """
+        ...
+
+
+class HistorySource(Protocol):
+    """Remember demand from before this process began; an optional power of an observer."""
+
+    def history(self, until_s: float, span_s: float) -> Mapping[str, Mapping[Signal, Series]]:
+        """Return per class and signal what was measured in the `span_s` seconds before `until_s`."""
+        ...
+
+
+class Forecaster(Protocol):
+    """Keep the demand seen so far and say what comes."""
+
+    def absorb(self, observation: Observation) -> None:
+        """Remember the demand of one observation; a gap stays a gap."""
+        ...
+
+    def forecast(self, now_s: float) -> Forecast:
+        """Return quantile paths from `now_s` on; without enough history an empty Forecast with reasons."""
+        ...
+
+
+class Actuator(Protocol):
+    """Carry a decision out, or pretend to."""
+
+    def act(self, decision: Decision, observation: Observation) -> Outcome:
+        """Apply the changes of a decision; never raises for an expected refusal."""
+        ...
+
+
+class Recorder(Protocol):
+    """Keep what happened."""
+
+    def record(self, record: Record) -> None:
+        """Store one tick."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Gather one deployment's ports."""
+
+    observer: Observer
+    forecaster: Forecaster
+    actuator: Actuator
+    recorder: Recorder
