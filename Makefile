@@ -50,10 +50,12 @@ lint: $(DEV) ## style, types and layering
 	@echo "== lint-imports"
 	@$(BIN)/lint-imports --no-logo
 
-# PYTEST_ARGS narrows a run: make test PYTEST_ARGS="tests/unit -x"
+# PYTEST_ARGS narrows a run: make test PYTEST_ARGS="tests/unit -x". PARALLEL= runs in one process, for a debugger.
+PARALLEL ?= --numprocesses auto --dist loadfile
+
 test: lint ## lint, then every test
 	@echo "== pytest"
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) $(PYTEST_ARGS)
 
 bench: $(DEV) ## measure speed and forecast quality
 	$(BIN)/python -m tests.bench
