@@ -22,7 +22,7 @@ class Series:
     there: read it together with `known`. NaN and infinities given to the constructor become unknown.
     Both arrays have the shape (n,), are copied in and read-only.
 
-    Raises ValueError for a step that is not above zero, a start that is not finite, or arrays that do not match.
+    Raises ValueError for a step not above zero, a start that is not finite, or arrays of unequal length.
     """
 
     start_s: float
