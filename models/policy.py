@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from models.values import RequestClass, Role, Router
 
@@ -84,3 +85,63 @@ class TickPolicy:
     decide: DecidePolicy
     config_digest: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+
+
+class Mode(StrEnum):
+    """What may be done with a decision: write it down, publish it, or apply it."""
+
+    OBSERVE = "observe"
+    RECOMMEND = "recommend"
+    ACT = "act"
+
+
+@dataclass(frozen=True, slots=True)
+class ClassMatch:
+    """Say which requests belong to a class: input tokens within both bounds, series that carry every label.
+
+    `None` leaves a bound open. `rest` marks the one class that takes what no other class takes.
+    """
+
+    request_class: str
+    min_input_tokens: int | None = None
+    max_input_tokens: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def rest(self) -> bool:
+        """Whether nothing is asked of a request."""
+        return self.min_input_tokens is None and self.max_input_tokens is None and not self.labels
+
+    @property
+    def by_length(self) -> bool:
+        """Whether the length of the input alone can tell; a recorded trace carries nothing else."""
+        return self.min_input_tokens is not None or self.max_input_tokens is not None
+
+    def admits(self, input_tokens: float) -> bool:
+        """Whether a request of this length lies within the bounds."""
+        low, high = self.min_input_tokens, self.max_input_tokens
+        return (low is None or input_tokens >= low) and (high is None or input_tokens <= high)
+
+
+@dataclass(frozen=True, slots=True)
+class PrometheusPolicy:
+    """Say how to reach Prometheus; `labels` narrow every query, header values are secret and not shown."""
+
+    url: str
+    preset: str
+    timeout_s: float = 10.0
+    retries: int = 2
+    labels: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    bearer_token_file: str | None = None
+    ca_file: str | None = None
+    verify: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class JournalPolicy:
+    """Say where records are kept: a file is closed at `rotate_bytes`, and the oldest of `keep_files` goes."""
+
+    directory: str
+    rotate_bytes: int = 100_000_000
+    keep_files: int = 30
