@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from models.values import Role
+from models.values import RequestClass, Role
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,11 @@ class PolicyResult:
 
 @dataclass(frozen=True, slots=True)
 class ReplayResult:
-    """Gather the policies that were replayed on one trace, with what a reader needs to repeat it."""
+    """Gather the policies that were replayed on one trace, with what a reader needs to repeat it.
+
+    `classes` are the promises by which requests were judged, `target_attainment` the share of all arrivals
+    that was to keep them.
+    """
 
     deployment: str
     trace: str
@@ -96,3 +100,5 @@ class ReplayResult:
     profile_digest: str
     version: str
     settings: Mapping[str, str] = field(default_factory=dict)
+    classes: tuple[RequestClass, ...] = ()
+    target_attainment: float | None = None
