@@ -1,0 +1,44 @@
+"""Run events in order of virtual time."""
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from itertools import count
+from typing import Any, TypeAlias
+
+# An event is called with its time and its argument. Handlers take arguments of different kinds.
+Handler: TypeAlias = Callable[[float, Any], None]
+
+
+class Clockwork:
+    """Keep events on a heap; those of one moment run in the order in which they were scheduled."""
+
+    __slots__ = ("_heap", "_order")
+
+    def __init__(self) -> None:
+        """Start with no event; a sentinel at the end of time keeps the loop free of emptiness checks."""
+        self._heap: list[tuple[float, int, Handler, Any]] = [(float("inf"), -1, _never, None)]
+        self._order = count()
+
+    def schedule(self, at_s: float, handler: Handler, argument: object = None) -> None:
+        """Call `handler(at_s, argument)` at `at_s`; a time already past runs at the next opportunity."""
+        heappush(self._heap, (at_s, next(self._order), handler, argument))
+
+    def run_until(self, until_s: float) -> None:
+        """Run every event at or before `until_s`, those that they schedule included."""
+        heap = self._heap
+        while heap[0][0] <= until_s:
+            at_s, _, handler, argument = heappop(heap)
+            handler(at_s, argument)
+
+    @property
+    def next_s(self) -> float:
+        """Time of the next event; infinite when there is none."""
+        return self._heap[0][0]
+
+    def __len__(self) -> int:
+        """Count the events that wait."""
+        return len(self._heap) - 1
+
+
+def _never(at_s: float, argument: object) -> None:
+    raise AssertionError("the end of time was reached")
