@@ -79,7 +79,7 @@ class ParetoPoint:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Name the layout chosen per role, the replicas and GPUs it needs for the stated load, and who lost and why."""
+    """Name the layout chosen per role, what it needs for the stated load, and who lost and why."""
 
     layouts: Mapping[Role, str]
     replicas: Mapping[Role, int]
@@ -92,7 +92,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """State the load and the promise for which the selection was made; times in seconds, lengths in tokens."""
+    """State the load and promise that the selection answers; times in seconds, lengths in tokens."""
 
     rate_rps: float
     isl_tokens: float
@@ -157,15 +157,21 @@ def parse(text: str, source: str, model: str | None = None) -> Profile:
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ArtifactError(f"{source}: not a profile: invalid JSON at line {error.lineno}: {error.msg}") from None
+        raise ArtifactError(
+            f"{source}: not a profile: invalid JSON at line {error.lineno}: {error.msg}"
+        ) from None
     schema = data.get("schema") if isinstance(data, dict) else None
     if not isinstance(schema, str) or not schema.startswith("headgate/profile/"):
-        raise ArtifactError(f"{source}: not a profile: its schema is {schema!r}; make one with headgate-profiler sweep")
+        raise ArtifactError(
+            f"{source}: not a profile: its schema is {schema!r}; make one with headgate-profiler sweep"
+        )
     if schema != SCHEMA:
         raise ArtifactError(f"{source}: schema {schema} is not {SCHEMA}: upgrade headgate or profile again")
     body = {key: value for key, value in data.items() if key != "digest"}
     if codec.digest(body) != data.get("digest"):
-        raise ArtifactError(f"{source}: the digest does not match: the file was changed or cut; restore it or profile again")
+        raise ArtifactError(
+            f"{source}: the digest does not match: the file was changed or cut; restore it or profile again"
+        )
     body.pop("schema")
     try:
         artifact = codec.from_plain(ProfileArtifact, body)

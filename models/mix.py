@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Self
 
 import numpy as np
@@ -48,7 +49,11 @@ class RequestMix:
 
     @classmethod
     def from_samples(
-        cls, isl_tokens: ArrayLike, osl_tokens: ArrayLike, cached_tokens: ArrayLike | None = None, bins: int = 4
+        cls,
+        isl_tokens: ArrayLike,
+        osl_tokens: ArrayLike,
+        cached_tokens: ArrayLike | None = None,
+        bins: int = 4,
     ) -> Self:
         """Compress requests, shape (n,), to at most `bins * bins` atoms.
 
@@ -63,18 +68,19 @@ class RequestMix:
         cached = np.zeros_like(isl) if cached_tokens is None else np.asarray(cached_tokens, dtype=float)
         if isl.size == 0 or isl.shape != osl.shape or isl.shape != cached.shape:
             raise ValueError(f"samples must be non-empty and of one length: {isl.shape} {osl.shape}")
-        atoms = []
-        for outer in _equal_count(isl, np.arange(isl.size), bins):
-            for inner in _equal_count(osl, outer, bins):
-                atoms.append(
-                    RequestAtom(
-                        float(isl[inner].mean()),
-                        float(osl[inner].mean()),
-                        float(cached[inner].mean()),
-                        inner.size / isl.size,
-                    )
+        members = [
+            inner
+            for outer in _equal_count(isl, np.arange(isl.size), bins)
+            for inner in _equal_count(osl, outer, bins)
+        ]
+        return cls(
+            tuple(
+                RequestAtom(
+                    float(isl[m].mean()), float(osl[m].mean()), float(cached[m].mean()), m.size / isl.size
                 )
-        return cls(tuple(atoms))
+                for m in members
+            )
+        )
 
     @classmethod
     def merge(cls, parts: Iterable[tuple[float, "RequestMix"]]) -> Self:
@@ -123,10 +129,15 @@ class RequestMix:
 
 
 def _equal_count(
-    key: "np.ndarray[tuple[int], np.dtype[np.float64]]", members: "np.ndarray[tuple[int], np.dtype[np.intp]]", bins: int
+    key: "np.ndarray[tuple[int], np.dtype[np.float64]]",
+    members: "np.ndarray[tuple[int], np.dtype[np.intp]]",
+    bins: int,
 ) -> Sequence["np.ndarray[tuple[int], np.dtype[np.intp]]"]:
     order = members[np.argsort(key[members], kind="stable")]
     if key[order[0]] == key[order[-1]]:
         return [order]
-    edges = sorted({round(order.size * i / bins) for i in range(bins)} | {round(order.size * (1 - 0.1 / bins)), order.size})
-    return [order[a:b] for a, b in zip(edges, edges[1:], strict=False) if b > a]
+    edges = sorted(
+        {round(order.size * i / bins) for i in range(bins)}
+        | {round(order.size * (1 - 0.1 / bins)), order.size}
+    )
+    return [order[a:b] for a, b in pairwise(edges) if b > a]

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from models.topology import Topology
 from models.values import RequestClass, Role, Router
 
 
@@ -44,6 +45,7 @@ class PlanPolicy:
     `budget_gpus` bounds both roles together (`None`: no bound). `attainment` is the share of arrivals that
     must keep their promise, over the forecast distribution. `observation_lag_s` and `interval_s` lengthen
     the horizon; `backlog_recover_s` is the time in which a queue must drain once capacity is there.
+    `topology` lays the budget's GPUs out in nodes and cliques (`None`: any count can be placed).
     """
 
     classes: tuple[RequestClass, ...]
@@ -54,13 +56,29 @@ class PlanPolicy:
     interval_s: float = 60.0
     observation_lag_s: float = 15.0
     backlog_recover_s: float = 120.0
+    topology: Topology | None = None
+
+    def targets(self) -> dict[str, float]:
+        """Return the attainment that each class asks for: its own, or the deployment's."""
+        return {
+            c.name: self.attainment if c.slo.attainment is None else c.slo.attainment for c in self.classes
+        }
+
+    def placeable(self, counts: Mapping[Role, int], gpus: Mapping[Role, int]) -> bool:
+        """Say whether replica counts, at `gpus` GPUs per replica and role, fit the topology."""
+        if self.topology is None:
+            return True
+        by_width: dict[int, int] = {}
+        for role, n in counts.items():
+            by_width[gpus[role]] = by_width.get(gpus[role], 0) + n
+        return self.topology.fits(by_width, one_clique=self.topology.cliques == 1)
 
     def ready_horizon_s(self) -> float:
         """Seconds ahead for which an up must be ordered now: slowest start-up, one tick and the lag."""
         return max(p.startup_s for p in self.pools.values()) + self.interval_s + self.observation_lag_s
 
     def hold_horizon_s(self) -> float:
-        """Seconds for which releasing a replica saves nothing: start-up and drain, never under the up horizon."""
+        """Seconds for which a release saves nothing: start-up and drain, at least the up horizon."""
         hold = max(p.startup_s + p.drain_s for p in self.pools.values())
         return max(hold, self.ready_horizon_s())
 

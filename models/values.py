@@ -128,7 +128,7 @@ class Slo:
 
 @dataclass(frozen=True, slots=True)
 class RequestClass:
-    """Name a kind of request with a promise of its own; a higher `priority` is served first when GPUs lack."""
+    """Name a kind of request and its promise; a higher `priority` goes first when GPUs lack."""
 
     name: str
     slo: Slo

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,7 @@ class Surface:
     def __post_init__(self) -> None:
         """Refuse a grid that cannot be interpolated."""
         for name, axis in (("x", self.x), ("y", self.y)):
-            if not axis or any(b <= a for a, b in zip(axis, axis[1:], strict=False)):
+            if not axis or any(b <= a for a, b in pairwise(axis)):
                 raise ValueError(f"axis {name} must rise strictly, got {axis}")
         if len(self.values_s) != len(self.x) or any(len(row) != len(self.y) for row in self.values_s):
             raise ValueError(f"values must have the shape ({len(self.x)}, {len(self.y)})")

@@ -1,0 +1,113 @@
+"""Model a decode replica: the batch that a load settles at, its spread, and the limits on it."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from models.artifact import LayoutProfile
+from models.mix import RequestMix
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeState:
+    """Describe the batch of one decode replica under a steady load.
+
+    `batch` is its mean, `spread` its standard deviation, `limit` the largest batch that sequences and KV
+    cache allow. `stable` is False when even the largest batch is too slow for the load; `batch` is then
+    the limit. `kv_bound` says that the KV cache, not the sequence limit, sets `limit`.
+    """
+
+    batch: float
+    spread: float
+    limit: float
+    stable: bool
+    kv_bound: bool
+    utilisation: float
+
+
+class DecodeCurve:
+    """Read ITL against batch at one mean context; a slice of a layout's decode surface."""
+
+    def __init__(self, layout: LayoutProfile, context_tokens: float, kv_tokens_per_sequence: float) -> None:
+        """Cut the surface at `context_tokens`; raises ValueError when the layout has none."""
+        if layout.decode is None:
+            raise ValueError(f"layout {layout.key} has no decode surface")
+        surface = layout.decode
+        self.batches = surface.y
+        self.itl_s = tuple(surface.at(context_tokens, n) for n in surface.y)
+        self.kv_sequences = layout.kv_capacity_tokens / max(
+            kv_tokens_per_sequence + layout.kv_fixed_tokens, 1.0
+        )
+        self.limit = max(1.0, min(float(layout.limits.max_num_seqs), self.kv_sequences))
+        self.kv_bound = self.kv_sequences < layout.limits.max_num_seqs
+        self.extrapolated = not surface.covers(context_tokens, surface.y[0]) or self.limit > surface.y[-1]
+
+    def at(self, batch: float) -> float:
+        """Return the ITL in seconds at a batch; linear between grid points and beyond the last."""
+        level, slope = self._line(batch)
+        return max(level + slope * max(batch, 1.0), self.itl_s[0])
+
+    def _line(self, batch: float) -> tuple[float, float]:
+        """Return intercept and slope of the segment that holds `batch`."""
+        last = len(self.batches) - 1
+        if last == 0:
+            return self.itl_s[0], 0.0
+        i = 0
+        while i < last - 1 and batch > self.batches[i + 1]:
+            i += 1
+        x0, x1, y0, y1 = self.batches[i], self.batches[i + 1], self.itl_s[i], self.itl_s[i + 1]
+        slope = (y1 - y0) / (x1 - x0)
+        return y0 - slope * x0, slope
+
+    def settle(self, steps_per_s: float, peakedness: float, sharing: int = 1) -> DecodeState:
+        """Solve n = x * ITL(n) for a replica that must emit x = `steps_per_s` tokens per second.
+
+        Each segment of the curve is linear, so the crossing is found exactly. The batch is over-dispersed
+        because ITL rises with it: variance = c * n / (1 - rho_d) with rho_d = x * dITL/dn and c the
+        peakedness of arrivals; a router that balances over `sharing` replicas divides it.
+        """
+        capacity = self.limit / self.at(self.limit)
+        if steps_per_s >= capacity:
+            return DecodeState(self.limit, 0.0, self.limit, False, self.kv_bound, steps_per_s / capacity)
+        # While n stays under 1 a sequence decodes alone, at the ITL of batch 1.
+        batch = steps_per_s * self.at(1.0)
+        slope = 0.0
+        if batch > 1.0:
+            for i in range(max(len(self.batches) - 1, 1)):
+                end = self.batches[i + 1] if i + 1 < len(self.batches) - 1 else math.inf
+                level, slope = self._line(self.batches[i] + 1e-9)
+                gain = 1.0 - steps_per_s * slope
+                batch = steps_per_s * level / gain if gain > 0 else math.inf
+                if batch <= end:
+                    break
+            batch = min(batch, self.limit)
+        feedback = min(steps_per_s * slope, 0.99)
+        variance = peakedness * batch / (1.0 - feedback) / sharing
+        return DecodeState(
+            batch, math.sqrt(variance), self.limit, True, self.kv_bound, steps_per_s / capacity
+        )
+
+
+def decode_curve(layout: LayoutProfile, parts: Sequence[tuple[float, RequestMix]]) -> DecodeCurve:
+    """Cut a layout's decode surface at the mean context of a blend of (rate, mix) parts.
+
+    The mean context in a batch is length-biased, (E[ISL*OSL] + E[OSL^2]/2) / E[OSL]: long
+    answers stay longer.
+    """
+    total = sum(rate for rate, _ in parts)
+    weighted = (
+        [(rate / total, mix) for rate, mix in parts] if total > 0 else [(1 / len(parts), m) for _, m in parts]
+    )
+    osl = sum(w * m.mean_osl_tokens for w, m in weighted)
+    resident = sum(w * (m.mean_isl_osl + m.mean_osl_squared / 2) for w, m in weighted)
+    context = resident / max(osl, 1e-9)
+    return DecodeCurve(layout, context, context)
+
+
+def peakedness(arrival_cv2: float) -> float:
+    """Return the peakedness of arrivals: 1 for Poisson, (1 + Ca^2)/2 in general.
+
+    The heavy-traffic value for exponential holding times (Whitt 1984); lengths of real outputs are close
+    enough to exponential that the difference stays inside the error of Ca^2 itself.
+    """
+    return max((1.0 + arrival_cv2) / 2.0, 0.05)

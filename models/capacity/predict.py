@@ -1,0 +1,160 @@
+"""Answer what one fleet delivers under one steady load: latency quantiles, throughput, attainment."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.artifact import LayoutProfile
+from models.capacity.fleet import BATCH_WEIGHT, FleetModel, Floats
+from models.capacity.load import ClassLoad
+from models.values import Binding, Role, Router
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """Hold a predicted latency in seconds; infinite when a queue grows without bound."""
+
+    mean: float
+    p50: float
+    p99: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """Hold what a fleet is expected to deliver at a steady load.
+
+    Token rates are of the whole fleet, per second; `tokens_per_s_per_gpu` counts input and output over all
+    GPUs. `attainment` is per class, `expected_attainment` over all arrivals. `batch` and `kv_occupancy`
+    are means of one decode replica.
+    """
+
+    gpus: int
+    rate_rps: float
+    ttft_s: Latency
+    itl_s: Latency
+    e2e_s: Latency
+    output_tokens_per_s: float
+    tokens_per_s_per_gpu: float
+    output_tokens_per_s_per_decode_gpu: float
+    utilisation: Mapping[Role, float]
+    batch: float
+    kv_occupancy: float
+    attainment: Mapping[str, float]
+    expected_attainment: float
+    stable: bool
+    binding: Mapping[Role, Binding]
+    extrapolated: bool
+
+
+def predict(
+    loads: Sequence[ClassLoad],
+    fleet: Mapping[Role, tuple[LayoutProfile, int]],
+    router: Router = Router.LOAD,
+    arrival_cv2: float = 1.0,
+) -> Prediction:
+    """Predict one fleet, given per role as (layout, replicas), under one steady load.
+
+    Raises ValueError when the roles are neither prefill and decode nor aggregated.
+    """
+    model = FleetModel({role: layout for role, (layout, _) in fleet.items()}, [loads], router, arrival_cv2)
+    counts = {role: n for role, (_, n) in fleet.items()}
+    return describe(model, counts)
+
+
+def describe(model: FleetModel, counts: Mapping[Role, int]) -> Prediction:
+    """Describe a fleet under the first scenario of a model."""
+    single = np.array([1.0] + [0.0] * (len(model.rates) - 1))
+    expected, per_class = model.expected(counts, single)
+    waits, steps = model.waits(model.prefill_count(counts)), model.steps(model.decode_count(counts))
+    stable = bool(waits.utilisation[0] < 1.0 and steps.stable[0])
+    rate = float(model.rates[0].sum())
+    output = float(model.decode_rates[0] @ model.osl_tokens) * min(
+        1.0, 1.0 / max(float(steps.utilisation[0]), 1e-12)
+    )
+    inputs = float(model.prefill_rates[0] @ model.isl_tokens) * min(
+        1.0, 1.0 / max(float(waits.utilisation[0]), 1e-12)
+    )
+    gpus = sum(model.layouts[role].gpus * n for role, n in counts.items())
+    decode_role = Role.AGGREGATED if model.aggregated else Role.DECODE
+    prefill_role = Role.AGGREGATED if model.aggregated else Role.PREFILL
+    state = steps.states[0]
+    utilisation = {prefill_role: float(waits.utilisation[0])}
+    utilisation[decode_role] = max(float(steps.utilisation[0]), utilisation.get(decode_role, 0.0))
+    latencies = _Latencies(model, counts)
+    return Prediction(
+        gpus=gpus,
+        rate_rps=rate,
+        ttft_s=latencies.ttft(),
+        itl_s=latencies.itl(),
+        e2e_s=latencies.e2e(),
+        output_tokens_per_s=output,
+        tokens_per_s_per_gpu=(inputs + output) / gpus,
+        output_tokens_per_s_per_decode_gpu=output / (model.decode_layout.gpus * counts[decode_role]),
+        utilisation=utilisation,
+        batch=state.batch,
+        kv_occupancy=state.batch / model.curve.kv_sequences,
+        attainment=per_class,
+        expected_attainment=expected,
+        stable=stable,
+        binding={role: model.binding(role, counts) for role in counts},
+        extrapolated=model.extrapolated,
+    )
+
+
+class _Latencies:
+    """Mix wait, atoms and batch points into latency distributions over all classes of one scenario."""
+
+    def __init__(self, model: FleetModel, counts: Mapping[Role, int]) -> None:
+        waits = model.waits(model.prefill_count(counts))
+        steps = model.steps(model.decode_count(counts))
+        self.stable = bool(waits.utilisation[0] < 1.0 and steps.stable[0])
+        self.steady_itl = bool(steps.stable[0])
+        self.waiting, self.rate = float(waits.probability[0]), float(waits.rate_per_s[0])
+        self.itl_points: Floats = steps.itl_s[0]
+        share = model.rates[0] / max(float(model.rates[0].sum()), 1e-12)
+        self.weight = np.concatenate([c.weight * s for c, s in zip(model.classes, share, strict=True)])
+        self.alone = np.concatenate([c.alone_s for c in model.classes])
+        self.osl = np.concatenate([c.osl_tokens for c in model.classes])
+
+    def ttft(self) -> Latency:
+        return self._latency(self.alone[None, :] + self.itl_points[:, None])
+
+    def e2e(self) -> Latency:
+        itl = self.itl_points[:, None]
+        return self._latency(self.alone[None, :] + itl + np.maximum(self.osl[None, :] - 1.0, 0.0) * itl)
+
+    def itl(self) -> Latency:
+        if not self.steady_itl:
+            worst = float(self.itl_points[-1])
+            return Latency(worst, worst, worst)
+        order = np.cumsum(BATCH_WEIGHT)
+        centres = order - BATCH_WEIGHT / 2
+        mean = float(self.itl_points @ BATCH_WEIGHT)
+        p50, p99 = (float(np.interp(q, centres, self.itl_points)) for q in (0.5, 0.99))
+        return Latency(mean, p50, p99)
+
+    def _latency(self, base: Floats) -> Latency:
+        """Add the wait to base latencies of shape (points, atoms)."""
+        if not self.stable:
+            return Latency(math.inf, math.inf, math.inf)
+        weight = (BATCH_WEIGHT[:, None] * self.weight[None, :]).ravel()
+        flat = base.ravel()
+        wait_mean = self.waiting / self.rate if self.rate > 0 else 0.0
+        return Latency(
+            float(flat @ weight) + wait_mean,
+            self._quantile(flat, weight, 0.5),
+            self._quantile(flat, weight, 0.99),
+        )
+
+    def _quantile(self, base: Floats, weight: Floats, q: float) -> float:
+        low, high = float(base.min()), float(base.max()) + math.log(1e6) / max(self.rate, 1e-9)
+        for _ in range(60):
+            middle = (low + high) / 2
+            slack = middle - base
+            below = np.where(
+                slack >= 0, 1.0 - self.waiting * np.exp(-self.rate * np.maximum(slack, 0.0)), 0.0
+            )
+            low, high = (middle, high) if float(below @ weight) < q else (low, middle)
+        return (low + high) / 2

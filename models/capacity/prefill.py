@@ -1,0 +1,66 @@
+"""Model a prefill pool: what one prompt takes alone, and what it occupies under load."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.artifact import LayoutProfile
+from models.capacity.surface import Surface
+from models.mix import RequestMix
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class PrefillWork:
+    """Hold one class's prompts on one layout; arrays over the mix's atoms, shape (atoms,), seconds.
+
+    `alone_s` is the time to first token of a prompt that meets an idle replica (overhead and hand-over
+    included, the first decode step not). `service_s` is the marginal engine time that it occupies when
+    iterations run full: a bulk server pays its fixed cost once per iteration, not once per prompt.
+    """
+
+    weight: Floats
+    alone_s: Floats
+    service_s: Floats
+    extrapolated: bool
+
+    @property
+    def mean_service_s(self) -> float:
+        """Mean occupancy per prompt."""
+        return float(self.weight @ self.service_s)
+
+    @property
+    def mean_service_squared(self) -> float:
+        """Second moment of the occupancy, seconds squared."""
+        return float(self.weight @ self.service_s**2)
+
+
+def prefill_work(layout: LayoutProfile, mix: RequestMix) -> PrefillWork:
+    """Read a mix's prompts off a layout's prefill surface; raises ValueError when it has none."""
+    surface = _surface(layout)
+    alone, service = [], []
+    extrapolated = False
+    for atom in mix.atoms:
+        tokens = atom.prefill_tokens
+        batch = full_batch(layout, tokens)
+        extrapolated |= not surface.covers(tokens, min(batch, surface.y[-1]))
+        batch = min(batch, surface.y[-1])
+        alone.append(
+            surface.at(tokens, 1.0) + layout.overhead_s + layout.handover_s_per_token * atom.isl_tokens
+        )
+        service.append(surface.at(tokens, batch) / batch)
+    weight = np.array([a.weight for a in mix.atoms])
+    return PrefillWork(weight, np.array(alone), np.array(service), extrapolated)
+
+
+def full_batch(layout: LayoutProfile, tokens: float) -> float:
+    """Return how many prompts of `tokens` tokens fill one iteration, at least 1."""
+    return max(1.0, min(float(layout.limits.max_num_seqs), layout.limits.max_num_batched_tokens / tokens))
+
+
+def _surface(layout: LayoutProfile) -> Surface:
+    if layout.prefill is None:
+        raise ValueError(f"layout {layout.key} has no prefill surface")
+    return layout.prefill

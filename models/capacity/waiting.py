@@ -1,0 +1,79 @@
+"""Approximate how long a prompt waits for a prefill replica, under the deployment's router."""
+
+import math
+from dataclasses import dataclass
+
+from models.values import Router
+
+
+@dataclass(frozen=True, slots=True)
+class WaitTail:
+    """Describe a waiting time by P(W > t) = probability * exp(-t * rate_per_s).
+
+    `utilisation` at or above 1 means that the queue grows without bound: then probability is 1 and the
+    rate 0.
+    """
+
+    probability: float
+    rate_per_s: float
+    utilisation: float
+
+    @property
+    def mean_s(self) -> float:
+        """Mean wait; infinite for a queue that grows."""
+        return self.probability / self.rate_per_s if self.rate_per_s > 0 else math.inf
+
+
+def erlang_c(servers: int, offered: float) -> float:
+    """Return the probability that an arrival to M/M/k waits; `offered` is in Erlangs, below `servers`.
+
+    Uses the stable recursion of the Erlang-B formula.
+    """
+    blocking = 1.0
+    for i in range(1, servers + 1):
+        blocking = offered * blocking / (i + offered * blocking)
+    rho = offered / servers
+    return blocking / (1.0 - rho * (1.0 - blocking))
+
+
+def wait_tail(
+    replicas: int,
+    rate_rps: float,
+    service_s: float,
+    service_cv2: float,
+    router: Router,
+    arrival_cv2: float = 1.0,
+) -> WaitTail:
+    """Return the waiting tail of `replicas` servers that share `rate_rps` requests of mean work `service_s`.
+
+    Load-aware routing makes one M/G/k queue with the Kimura/Sakasegawa variability factor
+    (Ca^2 + Cs^2) / 2; round robin makes k queues of GI/G/1 whose arrivals are k times more regular;
+    random routing makes k queues of M/G/1 (Kraemer and Langenbach-Belz for GI/G/1).
+    """
+    if rate_rps <= 0 or service_s <= 0:
+        return WaitTail(0.0, math.inf, 0.0)
+    utilisation = rate_rps * service_s / replicas
+    if utilisation >= 1.0:
+        return WaitTail(1.0, 0.0, utilisation)
+    if router is Router.LOAD:
+        variability = max((arrival_cv2 + service_cv2) / 2, 1e-3)
+        slack = replicas / service_s - rate_rps
+        return WaitTail(erlang_c(replicas, rate_rps * service_s), slack / variability, utilisation)
+    own_cv2 = arrival_cv2 / replicas if router is Router.ROUND_ROBIN else 1.0 + (arrival_cv2 - 1.0) / replicas
+    return _single_queue(utilisation, service_s, service_cv2, own_cv2)
+
+
+def _single_queue(rho: float, service_s: float, service_cv2: float, arrival_cv2: float) -> WaitTail:
+    """Kraemer and Langenbach-Belz: mean wait and probability of waiting of GI/G/1, exponential tail."""
+    spread = max(arrival_cv2 + service_cv2, 1e-3)
+    if arrival_cv2 <= 1:
+        damping = math.exp(-2 * (1 - rho) * (1 - arrival_cv2) ** 2 / (3 * rho * spread))
+        waits = (1 + arrival_cv2 + rho * service_cv2) / (
+            1 + rho * (service_cv2 - 1) + rho**2 * (4 * arrival_cv2 + service_cv2)
+        )
+    else:
+        damping = math.exp(-(1 - rho) * (arrival_cv2 - 1) / (arrival_cv2 + 4 * service_cv2))
+        waits = 4 * rho / (arrival_cv2 + rho**2 * (4 * arrival_cv2 + service_cv2))
+    mean_s = rho * service_s * spread / (2 * (1 - rho)) * damping
+    probability = min(max(rho + (arrival_cv2 - 1) * rho * (1 - rho) * waits, 1e-9), 1.0)
+    return WaitTail(probability, probability / max(mean_s, 1e-12), rho)

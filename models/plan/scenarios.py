@@ -1,0 +1,130 @@
+"""Turn a forecast and an observation into weighted load scenarios for sizing."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.capacity.load import ClassLoad
+from models.mix import RequestMix
+from models.observation import Observation
+from models.prediction import Forecast, SignalForecast
+from models.values import RequestClass, Signal
+
+
+@dataclass(frozen=True, slots=True)
+class Scenarios:
+    """Hold one load per forecast quantile level, with the probability that it stands for, shape (levels,).
+
+    All signals move together from level to level (comonotone): the careful assumption where their joint
+    distribution is not known.
+    """
+
+    loads: tuple[tuple[ClassLoad, ...], ...]
+    weights: NDArray[np.float64]
+
+    def median(self) -> "Scenarios":
+        """Return the middle scenario alone."""
+        return Scenarios((self.loads[len(self.loads) // 2],), np.ones(1))
+
+    def at_least_recent(self, forecast: Forecast) -> "Scenarios":
+        """Raise every scenario to the highest recent demand, for forecasts that are not trusted."""
+        return Scenarios(tuple(tuple(_raise(c, forecast) for c in load) for load in self.loads), self.weights)
+
+    def with_backlog(self, prefill_rps: float) -> "Scenarios":
+        """Add the rate at which a queue must be worked off, spread over classes by their share."""
+        if prefill_rps <= 0:
+            return self
+        return Scenarios(tuple(_add(load, prefill_rps) for load in self.loads), self.weights)
+
+
+def scenarios(
+    observation: Observation, forecast: Forecast, classes: Sequence[RequestClass], until_s: float
+) -> Scenarios | None:
+    """Take, per level, the highest demand of each signal from now to `until_s`.
+
+    Returns None when no class has both a forecast and a length mix.
+    """
+    parts: list[list[ClassLoad]] = []
+    weights = None
+    for request_class in classes:
+        signals = forecast.signals.get(request_class.name)
+        if not signals or Signal.ARRIVALS not in signals:
+            continue
+        mix = _mix(observation, request_class.name, signals)
+        if mix is None:
+            continue
+        parts.append(_class_loads(request_class, mix, signals, until_s))
+        weights = _weights(signals[Signal.ARRIVALS].levels)
+    if not parts or weights is None:
+        return None
+    return Scenarios(tuple(zip(*parts, strict=True)), weights)
+
+
+def _class_loads(
+    request_class: RequestClass,
+    mix: RequestMix,
+    signals: "dict[Signal, SignalForecast] | object",
+    until_s: float,
+) -> list[ClassLoad]:
+    assert isinstance(signals, dict)
+    arrivals = signals[Signal.ARRIVALS].peak(until_s)
+    prefill = _per_request(signals.get(Signal.PREFILL_TOKENS), mix.mean_prefill_tokens, arrivals, until_s)
+    decode = _per_request(signals.get(Signal.DECODE_TOKENS), mix.mean_osl_tokens, arrivals, until_s)
+    return [
+        ClassLoad(request_class, rate, p, d, mix)
+        for rate, p, d in zip(arrivals, prefill, decode, strict=True)
+    ]
+
+
+def _per_request(
+    signal: SignalForecast | None, tokens: float, arrivals: tuple[float, ...], until_s: float
+) -> tuple[float, ...]:
+    """Express a token forecast as a rate of requests of the mix's mean length."""
+    if signal is None:
+        return arrivals
+    return tuple(value / max(tokens, 1e-9) for value in signal.peak(until_s))
+
+
+def _mix(observation: Observation, name: str, signals: Mapping[Signal, SignalForecast]) -> RequestMix | None:
+    demand = observation.demand.get(name)
+    if demand is not None and demand.mix is not None:
+        return demand.mix
+    # No lengths seen yet: their forecast means are the best that is known.
+    arrivals = signals[Signal.ARRIVALS]
+    middle = len(arrivals.levels) // 2
+    rate = arrivals.paths[middle][0]
+    prefill, decode = signals.get(Signal.PREFILL_TOKENS), signals.get(Signal.DECODE_TOKENS)
+    if rate <= 0 or prefill is None or decode is None:
+        return None
+    return RequestMix.constant(
+        max(prefill.paths[middle][0] / rate, 1.0), max(decode.paths[middle][0] / rate, 1.0)
+    )
+
+
+def _weights(levels: Sequence[float]) -> NDArray[np.float64]:
+    """Give each level the probability between the midpoints to its neighbours; they sum to 1."""
+    edges = np.concatenate([[0.0], (np.array(levels[1:]) + np.array(levels[:-1])) / 2, [1.0]])
+    return np.diff(edges)
+
+
+def _add(load: tuple[ClassLoad, ...], prefill_rps: float) -> tuple[ClassLoad, ...]:
+    total = sum(c.prefill_rps for c in load)
+    if total <= 0:
+        return load
+    return tuple(replace(c, prefill_rps=c.prefill_rps * (1 + prefill_rps / total)) for c in load)
+
+
+def _raise(load: ClassLoad, forecast: Forecast) -> ClassLoad:
+    signals = forecast.signals[load.request_class.name]
+
+    def recent(signal: Signal, tokens: float) -> float:
+        return signals[signal].recent_peak / max(tokens, 1e-9) if signal in signals else 0.0
+
+    return replace(
+        load,
+        rate_rps=max(load.rate_rps, recent(Signal.ARRIVALS, 1.0)),
+        prefill_rps=max(load.prefill_rps, recent(Signal.PREFILL_TOKENS, load.mix.mean_prefill_tokens)),
+        decode_rps=max(load.decode_rps, recent(Signal.DECODE_TOKENS, load.mix.mean_osl_tokens)),
+    )

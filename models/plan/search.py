@@ -1,0 +1,173 @@
+"""Search replica counts: the fewest GPUs that reach an attainment, or the best attainment that GPUs buy."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.capacity.fleet import FleetModel, Steps, Waits
+from models.values import Role
+
+_LIMIT = 65_536
+_EPSILON = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Bound one role's replica count; `high` is inclusive."""
+
+    low: int
+    high: int
+
+
+class FleetSearch:
+    """Search the counts of one FleetModel under weighted scenarios."""
+
+    def __init__(self, model: FleetModel, weights: NDArray[np.float64], targets: Mapping[str, float]) -> None:
+        """Bind a model to the probabilities of its scenarios, shape (scenarios,), and each class's target.
+
+        A promise that one request alone cannot keep is a layout problem that no count mends: such a class
+        aims at its target's share of what an ample fleet would give, and `by_layout` says so.
+        """
+        self.model, self.weights = model, weights
+        self.roles = tuple(model.layouts)
+        ceiling = model.weigh(model.attainment_of(*model.ample()), weights)[1]
+        self.by_layout = any(ceiling[name] < targets[name] - _EPSILON for name in model.names)
+        self.aims = {
+            name: targets[name] if ceiling[name] >= targets[name] else targets[name] * ceiling[name]
+            for name in model.names
+        }
+
+    def reaches(self, counts: Mapping[Role, int]) -> bool:
+        """Say whether every class reaches its aim with these counts."""
+        return self._enough(
+            self.model.waits(self.model.prefill_count(counts)),
+            self.model.steps(self.model.decode_count(counts)),
+        )
+
+    def _enough(self, waits: Waits, steps: Steps) -> bool:
+        per_class = self.model.weigh(self.model.attainment_of(waits, steps), self.weights)[1]
+        return all(per_class[name] >= aim - _EPSILON for name, aim in self.aims.items())
+
+    def alone(self, role: Role) -> int:
+        """Return the fewest replicas of `role` that reach every aim while the other role is ample."""
+        waits, steps = self.model.ample()
+
+        def reaches(n: int) -> bool:
+            if role is Role.PREFILL:
+                pair = self.model.waits(n), steps
+            elif role is Role.DECODE:
+                pair = waits, self.model.steps(n)
+            else:
+                pair = self.model.waits(n), self.model.steps(n)
+            return self._enough(*pair)
+
+        return smallest(reaches, start=max(int(self.model.offered(role)), 1))
+
+    def cheapest(self, lower: Mapping[Role, int]) -> dict[Role, int]:
+        """Return the counts of fewest GPUs at or above `lower` that reach every aim together.
+
+        Roles that suffice alone usually need a replica or two more together, because each spends the
+        whole allowance of misses by itself; steps are tried in order of their cost.
+        """
+        if self.reaches(lower):
+            return dict(lower)
+        gpus = {role: self.model.layouts[role].gpus for role in self.roles}
+        reach = 16
+        options = _steps(self.roles, reach)
+        options.sort(key=lambda o: (sum(o[i] * gpus[r] for i, r in enumerate(self.roles)), max(o), o))
+        for option in options:
+            counts = {role: lower[role] + option[i] for i, role in enumerate(self.roles)}
+            if self.reaches(counts):
+                return counts
+        return {role: lower[role] + reach for role in self.roles}
+
+    def best_split(
+        self,
+        budget_gpus: int | None,
+        bounds: Mapping[Role, Bounds],
+        tiers: Mapping[str, int],
+        placeable: Callable[[Mapping[Role, int], Mapping[Role, int]], bool],
+    ) -> dict[Role, int] | None:
+        """Return the counts within a GPU budget that keep most promises, the highest priority first.
+
+        Attainment is compared tier by tier to 0.1 %, then by the share of the work that is served at all,
+        then by fewer GPUs. Returns None when not even the floors fit.
+        """
+        gpus = {role: self.model.layouts[role].gpus for role in self.roles}
+        most_gpus = sum(gpus[r] * bounds[r].high for r in self.roles) if budget_gpus is None else budget_gpus
+        candidates = [c for c in _within(self.roles, gpus, most_gpus, bounds) if placeable(c, gpus)]
+        if not candidates:
+            return None
+        return max(candidates, key=lambda counts: self._merit(counts, gpus, tiers))
+
+    def _merit(
+        self, counts: Mapping[Role, int], gpus: Mapping[Role, int], tiers: Mapping[str, int]
+    ) -> tuple[object, ...]:
+        attained = self.model.attainment(counts)
+        mass = self.model.rates * self.weights[:, None]
+        per_tier = []
+        for tier in sorted(set(tiers.values()), reverse=True):
+            chosen = np.array([tiers.get(name, 0) == tier for name in self.model.names])
+            total = float(mass[:, chosen].sum())
+            met = float((mass * attained)[:, chosen].sum())
+            per_tier.append(round(met / total, 3) if total > 0 else 1.0)
+        used = np.maximum(
+            self.model.waits(self.model.prefill_count(counts)).utilisation,
+            self.model.steps(self.model.decode_count(counts)).utilisation,
+        )
+        served = round(float((self.weights / np.maximum(used, 1.0)).sum()), 3)
+        cost = sum(gpus[role] * n for role, n in counts.items())
+        return (*per_tier, served, -cost, tuple(counts[role] for role in self.roles))
+
+
+def smallest(reaches: Callable[[int], bool], start: int = 1) -> int:
+    """Return the smallest count from 1 on that reaches, galloping from `start`.
+
+    `reaches` must be monotone. Returns the search limit when nothing up to it does.
+    """
+    high, step = start, 1
+    while not reaches(high):
+        if high >= _LIMIT:
+            return _LIMIT
+        high, step = min(high + step, _LIMIT), step * 2
+    low = 0
+    if high == start:
+        # It held at once: gallop down instead.
+        step = 1
+        while high > 1 and reaches(max(high - step, 1)):
+            high, step = max(high - step, 1), step * 2
+        low = max(high - step, 0)
+    else:
+        low = high - step // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if reaches(middle) else (middle, high)
+    return high
+
+
+def _steps(roles: tuple[Role, ...], reach: int) -> list[tuple[int, ...]]:
+    if len(roles) == 1:
+        return [(i,) for i in range(reach + 1)]
+    return [(i, j) for i in range(reach + 1) for j in range(reach + 1)]
+
+
+def _within(
+    roles: tuple[Role, ...], gpus: Mapping[Role, int], budget_gpus: int, bounds: Mapping[Role, Bounds]
+) -> list[dict[Role, int]]:
+    """List the fullest fleets inside the budget: for each count of the first role, the most of the second."""
+    first = roles[0]
+    rest = roles[1] if len(roles) == 2 else None
+    out = []
+    for n in range(bounds[first].low, bounds[first].high + 1):
+        left = budget_gpus - n * gpus[first]
+        if left < 0:
+            break
+        if rest is None:
+            out.append({first: n})
+            continue
+        most = min(left // gpus[rest], bounds[rest].high)
+        # One fewer as well: the topology may refuse the fullest fleet.
+        out += [{first: n, rest: m} for m in (most, most - 1) if m >= bounds[rest].low]
+    return out

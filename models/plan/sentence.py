@@ -1,0 +1,70 @@
+"""Say in one sentence why a role needs what it needs, in figures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from models.capacity.fleet import FleetModel
+from models.plan.scenarios import Scenarios
+from models.policy import PlanPolicy
+from models.prediction import Forecast
+from models.units import show_count, show_duration
+from models.values import Binding, RequestClass, Role
+
+if TYPE_CHECKING:
+    from models.plan.sizing import Need
+
+_LIMITS = {Binding.TTFT: "ttft_s", Binding.ITL: "itl_s", Binding.E2E: "e2e_s"}
+
+
+def explain(
+    role: Role, need: Need, ahead: Scenarios, model: FleetModel, policy: PlanPolicy, forecast: Forecast
+) -> str:
+    """Name the demand, the count it needs, the promise that asks for it, and what capped it."""
+    count, wanted = need.affordable[role], need.together[role]
+    text = f"{_demand(role, ahead, model, forecast)} needs {_replicas(wanted)}"
+    limit = need.limits[role]
+    if limit in (Binding.BUDGET, Binding.FLOOR, Binding.CEILING, Binding.LAYOUT):
+        text += _cap(limit, wanted, count, policy, role, model)
+    else:
+        text += f" for {_promise(limit, policy.classes)}"
+    return text
+
+
+def _demand(role: Role, ahead: Scenarios, model: FleetModel, forecast: Forecast) -> str:
+    levels = next(iter(forecast.signals.values()))
+    some = next(iter(levels.values()))
+    index = min(range(len(some.levels)), key=lambda i: abs(some.levels[i] - 0.9))
+    load = ahead.loads[min(index, len(ahead.loads) - 1)]
+    prefill = sum(c.prefill_rps * c.mix.mean_prefill_tokens for c in load)
+    decode = sum(c.decode_rps * c.mix.mean_osl_tokens for c in load)
+    tokens = prefill if role is Role.PREFILL else decode if role is Role.DECODE else prefill + decode
+    rate = sum(c.rate_rps for c in load)
+    level = f"p{round(some.levels[index] * 100)}"
+    return f"{level} forecast {show_count(rate)} rps, {show_count(tokens)} {role} tokens/s"
+
+
+def _promise(limit: Binding, classes: tuple[RequestClass, ...]) -> str:
+    attribute = _LIMITS.get(limit)
+    if attribute is None:
+        return "KV cache space" if limit is Binding.KV_CACHE else "throughput"
+    tightest = min((value for c in classes if (value := getattr(c.slo, attribute)) is not None), default=None)
+    return f"{limit.upper()} {show_duration(tightest)}" if tightest is not None else limit.value
+
+
+def _cap(limit: Binding, wanted: int, count: int, policy: PlanPolicy, role: Role, model: FleetModel) -> str:
+    pool = policy.pools[role]
+    match limit:
+        case Binding.BUDGET:
+            return f"; the {policy.budget_gpus}-GPU budget caps {wanted} to {count}"
+        case Binding.CEILING:
+            return f"; the ceiling caps {wanted} to {count}"
+        case Binding.FLOOR:
+            return f"; the floor is {pool.min_replicas}"
+        case _:
+            name = model.layouts[role].parallelism.name
+            return f"; no count of {name} keeps the promise for every request: choose a faster layout"
+
+
+def _replicas(count: int) -> str:
+    return "1 replica" if count == 1 else f"{count} replicas"

@@ -1,0 +1,128 @@
+"""Size both roles together: the fewest GPUs that keep the promise under a forecast, inside the budget."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from models.artifact import LayoutProfile
+from models.capacity.fleet import FleetModel
+from models.decision import RoleSizing, Sizing
+from models.observation import Observation
+from models.plan.backlog import backlog_rps
+from models.plan.scenarios import Scenarios, scenarios
+from models.plan.search import Bounds, FleetSearch
+from models.plan.sentence import explain
+from models.policy import PlanPolicy
+from models.prediction import Forecast
+from models.values import Binding, Role
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Hold what a set of scenarios needs: alone per role, together, and as far as the budget goes."""
+
+    alone: Mapping[Role, int]
+    together: Mapping[Role, int]
+    affordable: Mapping[Role, int]
+    limits: Mapping[Role, Binding]
+
+
+def size(
+    observation: Observation, forecast: Forecast, layouts: Mapping[Role, LayoutProfile], policy: PlanPolicy
+) -> Sizing | None:
+    """Choose the smallest fleet whose expected attainment over the forecast meets every class's target.
+
+    Demand is the highest of each signal until new capacity could be ready, backlog included; `upper` looks
+    further, over the time for which a release saves nothing. Returns None when there is no demand to size
+    for: the caller holds.
+    """
+    ahead = scenarios(observation, forecast, policy.classes, policy.ready_horizon_s())
+    if ahead is None:
+        return None
+    search = bind(ahead, layouts, policy)
+    extra_rps = backlog_rps(observation, search.model, policy)
+    if extra_rps > 0:
+        ahead = ahead.with_backlog(extra_rps)
+        search = bind(ahead, layouts, policy)
+    need = find_need(search, policy)
+    calm = bind(ahead.median(), layouts, policy)
+    held = _hold(observation, forecast, layouts, policy, need, ahead)
+    expected, per_class = search.model.expected(need.affordable, ahead.weights)
+    roles = {
+        role: RoleSizing(
+            target=count,
+            lower=min(max(calm.alone(role), policy.pools[role].min_replicas), count),
+            upper=max(held[role], count),
+            uncapped=need.alone[role],
+            binding=need.limits[role],
+            sentence=explain(role, need, ahead, search.model, policy, forecast),
+        )
+        for role, count in need.affordable.items()
+    }
+    return Sizing(roles, per_class, expected, policy.attainment, search.model.extrapolated)
+
+
+def bind(ahead: Scenarios, layouts: Mapping[Role, LayoutProfile], policy: PlanPolicy) -> FleetSearch:
+    """Prepare the search for scenarios on the deployment's layouts."""
+    return FleetSearch(FleetModel(layouts, ahead.loads, policy.router), ahead.weights, policy.targets())
+
+
+def find_need(search: FleetSearch, policy: PlanPolicy) -> Need:
+    """Find the counts that one search's scenarios need, free of bounds and then inside them."""
+    alone = {role: search.alone(role) for role in search.roles}
+    together = search.cheapest(alone)
+    gpus = {role: search.model.layouts[role].gpus for role in search.roles}
+    bounds = {role: _bounds(role, together[role], gpus[role], policy) for role in search.roles}
+    wanted = {role: min(max(together[role], b.low), b.high) for role, b in bounds.items()}
+    limits = {role: _limit(search, role, together, wanted) for role in search.roles}
+    cost = sum(gpus[role] * n for role, n in wanted.items())
+    within_budget = policy.budget_gpus is None or cost <= policy.budget_gpus
+    if within_budget and policy.placeable(wanted, gpus):
+        return Need(alone, together, wanted, limits)
+    room = {role: Bounds(b.low, min(b.high, wanted[role] + 8)) for role, b in bounds.items()}
+    tiers = {c.name: c.priority for c in policy.classes}
+    split = search.best_split(policy.budget_gpus, room, tiers, policy.placeable)
+    affordable = split if split is not None else {role: b.low for role, b in bounds.items()}
+    for role in search.roles:
+        if affordable[role] < wanted[role]:
+            limits[role] = Binding.TOPOLOGY if within_budget else Binding.BUDGET
+    return Need(alone, together, affordable, limits)
+
+
+def _bounds(role: Role, wanted: int, gpus: int, policy: PlanPolicy) -> Bounds:
+    """Return floor and ceiling: the user's, and what the whole budget would buy of this role."""
+    pool = policy.pools[role]
+    high = pool.max_replicas if pool.max_replicas is not None else max(wanted, pool.min_replicas) + 64
+    if policy.budget_gpus is not None:
+        high = max(min(high, policy.budget_gpus // gpus), pool.min_replicas)
+    return Bounds(pool.min_replicas, high)
+
+
+def _limit(
+    search: FleetSearch, role: Role, together: Mapping[Role, int], wanted: Mapping[Role, int]
+) -> Binding:
+    """Name the constraint that sets the count: what one replica fewer would break, or the bound."""
+    if search.by_layout:
+        return Binding.LAYOUT
+    if wanted[role] > together[role] or (wanted[role] == 1 and together[role] == 1):
+        return Binding.FLOOR
+    if wanted[role] < together[role]:
+        return Binding.CEILING
+    return search.model.binding(role, {**together, role: together[role] - 1})
+
+
+def _hold(
+    observation: Observation,
+    forecast: Forecast,
+    layouts: Mapping[Role, LayoutProfile],
+    policy: PlanPolicy,
+    need: Need,
+    ahead: Scenarios,
+) -> Mapping[Role, int]:
+    """Return the counts above which a release is sure to pay: the need over the whole hold time."""
+    until_s = policy.hold_horizon_s()
+    if until_s <= policy.ready_horizon_s() and forecast.trusted:
+        return need.affordable
+    longer = scenarios(observation, forecast, policy.classes, until_s) or ahead
+    if not forecast.trusted:
+        longer = longer.at_least_recent(forecast)
+    return find_need(bind(longer, layouts, policy), policy).affordable
