@@ -1,0 +1,221 @@
+"""Run a workload through a fleet of simulated replicas."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.artifact import LayoutProfile
+from models.observation import PoolState, QueueReading, StartingReplica
+from models.simulation.aggregated import AggregatedReplica
+from models.simulation.clockwork import Clockwork
+from models.simulation.decode import DecodeReplica
+from models.simulation.ledger import REJECTED, Flags, Ledger
+from models.simulation.pace import PrefillPace, StepPace
+from models.simulation.pool import Pool
+from models.simulation.prefill import PrefillReplica
+from models.simulation.router import choice
+from models.simulation.workload import Workload
+from models.values import Role, Router
+
+# Arrivals are turned into Python floats this many at a time.
+_CHUNK = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class FleetPlan:
+    """Describe a fleet to simulate: layout, replicas ready at the start and start-up time per role.
+
+    Roles are {prefill, decode} or {aggregated}.
+    """
+
+    layouts: Mapping[Role, LayoutProfile]
+    replicas: Mapping[Role, int]
+    startup_s: Mapping[Role, float]
+    router: Router = Router.LOAD
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Refuse a set of roles that cannot serve."""
+        roles = set(self.layouts)
+        if roles not in ({Role.PREFILL, Role.DECODE}, {Role.AGGREGATED}):
+            raise ValueError(f"a fleet serves by prefill and decode, or aggregated; got {sorted(roles)}")
+        if set(self.replicas) != roles or set(self.startup_s) != roles:
+            raise ValueError(f"replicas and start-up times must be given for {sorted(roles)}")
+
+
+class Fleet:
+    """Serve a workload in virtual time; times are seconds since the first arrival.
+
+    Disaggregated: TTFT = wait and prefill iteration, hand-over of the prompt's KV cache, wait for the decode
+    batch, its first step, and the prefill layout's `overhead_s`. The decode replica is chosen when the
+    prefill ends. Aggregated: TTFT = wait and mixed iteration, and `overhead_s`.
+    A request is rejected only when no replica of the layout could ever hold it.
+    """
+
+    def __init__(self, workload: Workload, plan: FleetPlan) -> None:
+        """Have the plan's replicas ready at time 0."""
+        self.plan = plan
+        self.now_s = 0.0
+        self.ledger = Ledger(workload, workload.start_s)
+        self.clock = Clockwork()
+        hopeless = self._hopeless(workload)
+        self.ledger.reject(hopeless)
+        self._rejections = np.concatenate(([0], np.cumsum(hopeless)))
+        self._pools: dict[Role, Pool[PrefillReplica] | Pool[DecodeReplica] | Pool[AggregatedReplica]] = {}
+        if Role.AGGREGATED in plan.layouts:
+            self._front: Pool[PrefillReplica] | Pool[AggregatedReplica] = self._open_aggregated()
+            self._pools[Role.AGGREGATED] = self._front
+        else:
+            self._decode = self._open_decode()
+            self._front = self._open_prefill()
+            self._pools = {Role.PREFILL: self._front, Role.DECODE: self._decode}
+            self._handover_s = plan.layouts[Role.PREFILL].handover_s_per_token
+            self._decode.on_ready = self._ready_decode
+        self._front.on_ready = self._ready_front
+        for role, pool in self._pools.items():
+            pool.open(plan.replicas[role])
+
+    @property
+    def arrivals(self) -> int:
+        """Count the requests that have arrived."""
+        return self.ledger.arrivals
+
+    @property
+    def rejected(self) -> int:
+        """Count the arrived requests that no replica could ever hold."""
+        return int(self._rejections[self.ledger.arrivals])
+
+    @property
+    def in_flight(self) -> int:
+        """Count the requests that arrived and are neither completed nor rejected."""
+        return self.ledger.arrivals - self.rejected - self.ledger.completed
+
+    def advance(self, until_s: float) -> None:
+        """Run everything that happens up to and including `until_s`."""
+        ledger, clock = self.ledger, self.clock
+        first = ledger.arrivals
+        last = int(np.searchsorted(ledger.arrival_s, until_s, side="right"))
+        for begin in range(first, last, _CHUNK):
+            end = min(begin + _CHUNK, last)
+            self._arrive(begin, ledger.arrival_s[begin:end].tolist())
+        ledger.arrivals = last
+        clock.run_until(until_s)
+        self.now_s = until_s
+
+    def scale(self, role: Role, replicas: int) -> None:
+        """Ask for a count of replicas of a role, now."""
+        self._pools[role].scale(self.now_s, replicas)
+
+    def desired(self) -> dict[Role, int]:
+        """Return the replicas asked for, per role."""
+        return {role: pool.desired for role, pool in self._pools.items()}
+
+    def gpu_seconds(self) -> dict[Role, float]:
+        """Return the GPU time taken so far, per role."""
+        return {role: pool.gpu_seconds(self.now_s) for role, pool in self._pools.items()}
+
+    def pools(self) -> dict[Role, PoolState]:
+        """Return the state of each pool; start times are seconds since the first arrival."""
+        return {
+            role: PoolState(
+                desired=pool.desired,
+                ready=len(pool.ready),
+                starting=tuple(StartingReplica(s.since_s) for s in pool.starting),
+                draining=len(pool.draining),
+            )
+            for role, pool in self._pools.items()
+        }
+
+    def queue(self) -> QueueReading:
+        """Count what waits for prefill."""
+        front, work = self._front, self.ledger.prefill_tokens
+        requests, tokens = len(front.backlog), sum(work[i] for i in front.backlog)
+        for replica in (*front.ready, *front.draining):
+            if isinstance(replica, PrefillReplica):
+                requests += replica.queued
+                tokens += replica.queued_tokens
+            else:
+                requests += replica.waiting
+                tokens += replica.waiting_tokens
+        return QueueReading(requests, float(tokens))
+
+    def in_use(self) -> dict[Role, float]:
+        """Return the requests that each role holds, queued or running."""
+        found = {}
+        for role, pool in self._pools.items():
+            held = sum(replica.held for replica in (*pool.ready, *pool.draining))
+            found[role] = float(held + len(pool.backlog))
+        return found
+
+    def _arrive(self, begin: int, times_s: list[float]) -> None:
+        """Interleave arrivals with the events before them."""
+        run_until, state = self.clock.run_until, self.ledger.state
+        front = self._front
+        for request, now_s in enumerate(times_s, begin):
+            run_until(now_s)
+            if state[request] == REJECTED:
+                continue
+            if front.ready:
+                front.choose().accept(now_s, request)
+            else:
+                front.backlog.append(request)
+
+    def _ready_front(self, now_s: float) -> None:
+        front = self._front
+        while front.backlog:
+            front.choose().accept(now_s, front.backlog.popleft())
+
+    def _ready_decode(self, now_s: float) -> None:
+        while self._decode.backlog:
+            self._hand_over(now_s, self._decode.backlog.popleft())
+
+    def _hand_over(self, now_s: float, request: int) -> None:
+        """Send a finished prompt to a decode replica, or keep it until there is one."""
+        if not self._decode.ready:
+            self._decode.backlog.append(request)
+            return
+        replica = self._decode.choose()
+        replica.expect(request)
+        if self._handover_s:
+            at_s = now_s + self._handover_s * self.ledger.isl_tokens[request]
+            self.clock.schedule(at_s, replica.join, request)
+        else:
+            replica.join(now_s, request)
+
+    def _open_prefill(self) -> Pool[PrefillReplica]:
+        layout, startup_s = self.plan.layouts[Role.PREFILL], self.plan.startup_s[Role.PREFILL]
+        pace = PrefillPace(layout)
+
+        def make() -> PrefillReplica:
+            return PrefillReplica(layout, pace, self.clock, self.ledger, self._hand_over)
+
+        return Pool(self.clock, startup_s, layout.gpus, make, choice(self.plan.router, self.plan.seed))
+
+    def _open_decode(self) -> Pool[DecodeReplica]:
+        layout, startup_s = self.plan.layouts[Role.DECODE], self.plan.startup_s[Role.DECODE]
+        pace, overhead_s = StepPace(layout), self.plan.layouts[Role.PREFILL].overhead_s
+
+        def make() -> DecodeReplica:
+            return DecodeReplica(layout, pace, self.clock, self.ledger, overhead_s)
+
+        return Pool(self.clock, startup_s, layout.gpus, make, choice(self.plan.router, self.plan.seed + 1))
+
+    def _open_aggregated(self) -> Pool[AggregatedReplica]:
+        layout, startup_s = self.plan.layouts[Role.AGGREGATED], self.plan.startup_s[Role.AGGREGATED]
+        prefill, pace = PrefillPace(layout), StepPace(layout)
+
+        def make() -> AggregatedReplica:
+            return AggregatedReplica(layout, prefill, pace, self.clock, self.ledger, layout.overhead_s)
+
+        return Pool(self.clock, startup_s, layout.gpus, make, choice(self.plan.router, self.plan.seed))
+
+    def _hopeless(self, workload: Workload) -> Flags:
+        """Mark the requests whose KV cache exceeds what one replica holds."""
+        found = np.zeros(len(workload), dtype=np.bool_)
+        for role, layout in self.plan.layouts.items():
+            need = workload.isl_tokens + layout.kv_fixed_tokens
+            if role is not Role.PREFILL:
+                need = need + workload.osl_tokens
+            found |= need > layout.kv_capacity_tokens
+        return found
