@@ -1,0 +1,108 @@
+"""Project the proposal onto what may be run: floors and ceilings, the GPU budget, the topology, free GPUs."""
+
+from collections.abc import Iterator
+
+from models.decision import Adjustment, Reason
+from models.values import Role
+from planner.decide.guard import Change, Context, Proposal, Verdict, adjust
+
+
+def projection(proposal: Proposal, context: Context) -> Verdict:
+    """Return the nearest counts inside every bound; later bounds see what earlier ones changed.
+
+    Over the budget, roles above their sizing go down to it first (the donors, whatever held them above
+    it), then ups shrink. An up waits for GPUs that a donor still occupies. Locked roles do not move.
+    """
+    adjustments: tuple[Adjustment, ...] = ()
+    for bound in (_floors_and_ceilings, _donors, _ups_within_budget, _ups_within_free, _topology):
+        proposal, made = adjust("projection", proposal, bound(proposal, context))
+        adjustments += made
+    return proposal, adjustments
+
+
+def _open(proposal: Proposal) -> list[Role]:
+    return [role for role in proposal.counts if role not in proposal.locked]
+
+
+def _floors_and_ceilings(proposal: Proposal, context: Context) -> Iterator[Change]:
+    for role in _open(proposal):
+        pool, count = context.plan.pools[role], proposal.counts[role]
+        if count < pool.min_replicas:
+            yield Change(role, pool.min_replicas, Reason.FLOOR, f"the floor is {pool.min_replicas}")
+        elif pool.max_replicas is not None and count > pool.max_replicas:
+            yield Change(role, pool.max_replicas, Reason.CEILING, f"the ceiling is {pool.max_replicas}")
+
+
+def _over(proposal: Proposal, context: Context) -> int:
+    """Return the GPUs by which the proposal exceeds the budget; never above 0 without one."""
+    if context.plan.budget_gpus is None:
+        return 0
+    return sum(context.gpus(r) * n for r, n in proposal.counts.items()) - context.plan.budget_gpus
+
+
+def _donors(proposal: Proposal, context: Context) -> Iterator[Change]:
+    """Take from roles that hold more than they need, the largest surplus of GPUs first."""
+    over = _over(proposal, context)
+    if over <= 0 or context.sizing is None:
+        return
+    targets = context.sizing.roles
+
+    def surplus(role: Role) -> int:
+        return (proposal.counts[role] - targets[role].target) * context.gpus(role)
+
+    for role in sorted(_open(proposal), key=surplus, reverse=True):
+        if over <= 0 or surplus(role) <= 0:
+            return
+        gpus = context.gpus(role)
+        give = min(proposal.counts[role] - targets[role].target, -(-over // gpus))
+        over -= give * gpus
+        after = proposal.counts[role] - give
+        yield Change(role, after, Reason.BUDGET, f"gives {give * gpus} GPUs: the budget binds")
+
+
+def _ups_within_budget(proposal: Proposal, context: Context) -> Iterator[Change]:
+    """Shrink ups until the budget holds; a count that was there before is not taken here."""
+    over = _over(proposal, context)
+    for role in sorted(proposal.counts, key=lambda r: _growth(r, proposal, context), reverse=True):
+        growth = proposal.counts[role] - context.current(role)
+        if over <= 0 or growth <= 0:
+            continue
+        cut = min(growth, -(-over // context.gpus(role)))
+        over -= cut * context.gpus(role)
+        after = proposal.counts[role] - cut
+        yield Change(role, after, Reason.BUDGET, f"the {context.plan.budget_gpus}-GPU budget allows {after}")
+
+
+def _growth(role: Role, proposal: Proposal, context: Context) -> float:
+    return proposal.counts[role] / max(context.current(role), 1)
+
+
+def _ups_within_free(proposal: Proposal, context: Context) -> Iterator[Change]:
+    """Let ups use only GPUs that nobody occupies: a donor's GPUs are free once it has drained."""
+    budget = context.plan.budget_gpus
+    if budget is None:
+        return
+    pools = context.observation.pools
+    occupied = sum(context.gpus(r) * max(pools[r].billed, pools[r].desired) for r in proposal.counts)
+    free = max(budget - occupied, 0)
+    # The role that lacks the larger share of its need is served first.
+    for role in sorted(proposal.counts, key=lambda r: _growth(r, proposal, context), reverse=True):
+        current, count = context.current(role), proposal.counts[role]
+        if count <= current:
+            continue
+        granted = min(count - current, free // context.gpus(role))
+        free -= granted * context.gpus(role)
+        after = current + granted
+        yield Change(role, after, Reason.FREEING, f"up to {after} for now: other GPUs are still being freed")
+
+
+def _topology(proposal: Proposal, context: Context) -> Iterator[Change]:
+    """Undo ups that the nodes cannot hold, the smallest replicas first, until the counts can be placed."""
+    gpus = {role: context.gpus(role) for role in proposal.counts}
+    counts = dict(proposal.counts)
+    ups = [r for r in _open(proposal) if counts[r] > context.current(r)]
+    for role in sorted(ups, key=lambda r: gpus[r]):
+        while counts[role] > context.current(role) and not context.plan.placeable(counts, gpus):
+            counts[role] -= 1
+        if counts[role] != proposal.counts[role]:
+            yield Change(role, counts[role], Reason.TOPOLOGY, f"{counts[role]} is what the nodes can hold")
