@@ -1,4 +1,4 @@
-"""Run one tick: look, predict, size, decide, act, record. Live, replayed or asked for once, it is the same."""
+"""Run one tick: look, predict, size, decide, act, record; live, replayed or asked for once."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -11,7 +11,8 @@ def projection(proposal: Proposal, context: Context) -> Verdict:
     """Return the nearest counts inside every bound; later bounds see what earlier ones changed.
 
     Over the budget, roles above their sizing go down to it first (the donors, whatever held them above
-    it), then ups shrink. An up waits for GPUs that a donor still occupies. Locked roles do not move.
+    it), then ups shrink, pinned ones too. An up waits for GPUs that a donor still occupies. Locked roles
+    do not go down.
     """
     adjustments: tuple[Adjustment, ...] = ()
     for bound in (_floors_and_ceilings, _donors, _ups_within_budget, _ups_within_free, _topology):

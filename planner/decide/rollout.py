@@ -14,11 +14,6 @@ def rollout(proposal: Proposal, context: Context) -> Verdict:
     result, adjustments = adjust(
         "rollout",
         proposal,
-        [
-            Change(
-                r, context.current(r), Reason.ROLLOUT, f"held at {context.current(r)}: rollout in progress"
-            )
-            for r in rolling
-        ],
+        [Change(r, context.current(r), Reason.ROLLOUT, "held: rollout in progress") for r in rolling],
     )
     return result.lock(rolling), adjustments
