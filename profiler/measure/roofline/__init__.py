@@ -1,0 +1,1 @@
+"""Estimate iteration times from published figures: computation, memory traffic, communication, launches."""

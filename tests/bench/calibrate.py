@@ -1,0 +1,113 @@
+"""Fit an engine's six constants on published measurements: `python -m tests.bench.calibrate` prints them."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+from config import reference
+from models.engine import EngineConstants
+from models.values import Parallelism
+from profiler.measure.roofline.estimator import Roofline
+from tests.bench.measured import Run, mape, read_runs, tpot_errors
+from tests.components import fact
+
+NAMES = tuple(field.name for field in fields(EngineConstants) if field.name != "request_s")
+
+# Where the data cannot tell two constants apart, each stays near the value from which the search starts.
+START = EngineConstants(0.25, 45e-6, 1e-6, 4e-6, 2e-6, 0.0)
+PULL = 0.0005
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One engine's measurements: TPOT runs, bulk prefill and the time to a single prompt's first token."""
+
+    engine: str
+    model: str
+    bulk_layout: Parallelism
+    bulk_tokens_per_s_per_gpu: float
+    first_layout: Parallelism
+    first_token_s: float
+    start: EngineConstants
+
+
+TARGETS = (
+    # Bulk: input throughput per saturated prefill GPU, 108,000 to 116,000. First token: median at one user.
+    Target("trtllm", "gpt-oss-120b", Parallelism(), 112e3, Parallelism(), 0.0397, START),
+    # Bulk: the start burst, users * ISL / p99 TTFT / prefill GPUs of the runs on 8-GPU prefill workers.
+    Target(
+        "sglang",
+        "deepseek-r1",
+        Parallelism(dp=8, ep=8),
+        10.3e3,
+        Parallelism(tp=4),
+        0.2067,
+        replace(START, compute_ratio=0.2, dispatch_s=150e-6, collective_s=10e-6),
+    ),
+)
+PROMPT_TOKENS = 1024.0
+
+
+def estimator(target: Target, constants: EngineConstants) -> Roofline:
+    """Return the estimator with other constants."""
+    engine = replace(reference.engine(target.engine), constants=constants)
+    return Roofline(reference.architecture(target.model), reference.hardware("GB200"), engine)
+
+
+def bulk_tokens_per_s_per_gpu(target: Target, roofline: Roofline) -> float:
+    """Return prefill throughput with full iterations."""
+    tokens = roofline.engine.max_num_batched_tokens * target.bulk_layout.dp
+    seconds = roofline.prefill_s(target.bulk_layout, PROMPT_TOKENS, tokens / PROMPT_TOKENS)
+    return tokens / seconds / target.bulk_layout.gpus
+
+
+def loss(target: Target, runs: Sequence[Run], constants: EngineConstants) -> float:
+    """Return the mean squared log error of TPOT, half that of bulk prefill, and the pull to the start."""
+    roofline = estimator(target, constants)
+    tpot = sum(math.log1p(error) ** 2 for error in tpot_errors(runs, roofline)) / len(runs)
+    bulk = math.log(bulk_tokens_per_s_per_gpu(target, roofline) / target.bulk_tokens_per_s_per_gpu) ** 2
+    pull = sum(math.log(getattr(constants, n) / getattr(target.start, n)) ** 2 for n in NAMES)
+    return tpot + bulk / 2 + PULL * pull
+
+
+def fit(target: Target, runs: Sequence[Run]) -> EngineConstants:
+    """Search coordinate by coordinate with halving steps; the first token then gives `request_s`."""
+    best, step = target.start, 0.5
+    lowest = loss(target, runs, best)
+    while step > 0.002:
+        improved = False
+        for name in NAMES:
+            for factor in (1 + step, 1 / (1 + step)):
+                trial = replace(best, **{name: getattr(best, name) * factor})
+                found = loss(target, runs, trial)
+                if found < lowest - 1e-9:
+                    best, lowest, improved = trial, found, True
+        step = step if improved else step / 2
+    engine_s = estimator(target, best).prefill_s(target.first_layout, PROMPT_TOKENS, 1.0)
+    return replace(best, request_s=target.first_token_s - engine_s)
+
+
+def main() -> None:
+    """Print the fit of each engine beside what its card holds."""
+    for target in TARGETS:
+        runs = read_runs(fact("gb200_measured.csv"), target.model)
+        fitted, card = fit(target, runs), reference.engine(target.engine).constants
+        print(f"{target.engine}: {len(runs)} runs of {target.model}")
+        for name in (*NAMES, "request_s"):
+            print(f"  {name:14} fitted {getattr(fitted, name):.4g}  card {getattr(card, name):.4g}")
+        for label, constants in (("fitted", fitted), ("card", card)):
+            roofline = estimator(target, constants)
+            errors = tpot_errors(runs, roofline)
+            print(
+                f"  {label}: TPOT MAPE {mape(errors):.1%}, worst {max(errors, key=abs):+.0%}, "
+                f"bulk prefill {bulk_tokens_per_s_per_gpu(target, roofline):,.0f} tokens/s/GPU"
+            )
+        for run, error in zip(runs, tpot_errors(runs, estimator(target, card)), strict=True):
+            print(
+                f"    {run.layout.name:6} {run.concurrency:5} users  batch {run.batch:7.1f}  "
+                f"measured {run.tpot_s * 1e3:6.2f} ms  {error:+.0%}"
+            )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,63 @@
+"""Read published GB200 measurements, and say which layout and batch each run had."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from models.values import Parallelism
+from profiler.measure.roofline.estimator import Roofline
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One closed-loop run; `batch` is per decode replica by Little's law, times in seconds."""
+
+    model: str
+    layout: Parallelism
+    concurrency: int
+    batch: float
+    context_tokens: float
+    tpot_s: float
+
+
+def read_runs(path: Path, model: str) -> list[Run]:
+    """Read the runs of one model."""
+    with path.open(newline="") as file:
+        return [_run(row) for row in csv.DictReader(file) if row["model"] == model]
+
+
+def tpot_errors(runs: Sequence[Run], estimator: Roofline) -> list[float]:
+    """Return predicted/measured - 1 of each run's mean TPOT."""
+    return [estimator.decode_s(run.layout, run.context_tokens, run.batch) / run.tpot_s - 1.0 for run in runs]
+
+
+def mape(errors: Sequence[float]) -> float:
+    """Return the mean absolute percentage error as a ratio."""
+    return sum(map(abs, errors)) / len(errors)
+
+
+def _run(row: dict[str, str]) -> Run:
+    workers = float(row["decode_num_workers"])
+    gpus = round(float(row["num_decode_gpu"]) / workers)
+    decoding_s = float(row["osl"]) * float(row["mean_tpot"])
+    in_decode = float(row["conc"]) * decoding_s / (float(row["mean_ttft"]) + decoding_s)
+    return Run(
+        model=row["model"],
+        layout=_layout(row["model"], gpus, row["decode_dp_attention"] == "true"),
+        concurrency=int(row["conc"]),
+        batch=in_decode / workers,
+        context_tokens=float(row["isl"]) + float(row["osl"]) / 2,
+        tpot_s=float(row["mean_tpot"]),
+    )
+
+
+def _layout(model: str, gpus: int, dp_attention: bool) -> Parallelism:
+    """Return the decode layout; labels of DeepSeek runs on 4 GPUs are wrong.
+
+    Their public recipe (srt-slurm, gb200-fp8/1k1k/low-latency) sets tensor-parallel-size 4 and
+    data-parallel-size 1.
+    """
+    if dp_attention and not (model == "deepseek-r1" and gpus == 4):
+        return Parallelism(dp=gpus, ep=gpus)
+    return Parallelism(tp=gpus)
