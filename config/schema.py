@@ -1,0 +1,179 @@
+"""Define the configuration file: one fleet of settings, a deployment at a time."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, model_validator
+
+from config.classes import ClassSettings, Name, class_problems, names_twice
+from config.pools import PoolsSettings
+from config.quantities import Count, Duration, Place, Share, write_duration
+from config.section import Problems, Section, refuse
+from config.sources import JournalSettings, PrometheusSettings
+from config.stages import DecideSettings, ForecastSettings
+from models.policy import ClassMatch, Mode, PlanPolicy, TickPolicy
+from models.values import Role, Router
+
+_PLAN = PlanPolicy(classes=(), pools={})
+
+
+def _tickable(seconds: float) -> float:
+    if not 1 <= seconds <= 3600:
+        raise ValueError("an interval is between 1s and 1h")
+    return seconds
+
+
+class BudgetSettings(Section):
+    """What the fleet may take."""
+
+    gpus: Count | None = Field(
+        default=None,
+        ge=1,
+        description="Most GPUs that all pools of the deployment take together, replicas that start or drain "
+        "included. null: no bound but the pools' own.",
+    )
+
+
+class DeploymentSettings(Section):
+    """One served model with its pools, classes and promises."""
+
+    name: Name = Field(description="Name of the deployment, in reports, metrics and environment variables.")
+    model: str = Field(
+        min_length=1,
+        description="Model that is served, as the profile and the metrics name it, such as gpt-oss-120b.",
+    )
+    mode: Mode = Field(
+        default=Mode.OBSERVE,
+        description="What may be done with a decision: observe writes it down, recommend publishes it, act "
+        "applies it. The default does nothing to the fleet.",
+    )
+    profile: Place | None = Field(
+        default=None,
+        description="Profile artifact of the model, relative to this file. null: the command line names it.",
+    )
+    budget: BudgetSettings = Field(default_factory=BudgetSettings, description="What the fleet may take.")
+    router: Router = Field(
+        default=_PLAN.router,
+        description="How requests are spread over the replicas of a pool: load, round-robin or random. It "
+        "decides how much load is safe; the default is what an inference gateway does.",
+    )
+    attainment: Share = Field(
+        default=_PLAN.attainment,
+        gt=0,
+        lt=1,
+        description="Share of expected arrivals that must meet their promise, over the forecast "
+        "distribution. Nearer to 1 costs more GPUs.",
+    )
+    observation_lag_s: Duration = Field(
+        default=_PLAN.observation_lag_s,
+        alias="observation_lag",
+        description="How old the newest demand is when it is read, a duration: about one scrape interval.",
+    )
+    backlog_recover_s: Duration = Field(
+        default=_PLAN.backlog_recover_s,
+        alias="backlog_recover",
+        description="Time in which a queue must be gone once capacity for it is there, a duration.",
+    )
+    pools: PoolsSettings = Field(description="Pools of replicas: prefill and decode, or aggregated.")
+    classes: tuple[ClassSettings, ...] = Field(
+        default=(ClassSettings(name="default"),),
+        min_length=1,
+        max_length=100,
+        description="Kinds of requests and what each was promised. Default: one class, throughput only.",
+    )
+    forecast: ForecastSettings = Field(
+        default_factory=ForecastSettings, description="How demand is forecast."
+    )
+    decide: DecideSettings = Field(
+        default_factory=DecideSettings, description="On what evidence, and how fast, counts may change."
+    )
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> "DeploymentSettings":
+        problems: Problems = [
+            (("classes", *where), sentence) for where, sentence in class_problems(self.classes)
+        ]
+        least_gpus, budget_gpus = self.pools.least_gpus(), self.budget.gpus
+        if least_gpus is not None and budget_gpus is not None and least_gpus > budget_gpus:
+            problems.append(
+                (("budget", "gpus"), f"is below the {least_gpus} GPUs that the pools' `min` take")
+            )
+        if self.decide.max_demand_age_s <= self.observation_lag_s:
+            lag = write_duration(self.observation_lag_s)
+            problems.append(
+                (("decide", "max_demand_age"), f"is within `observation_lag` ({lag}): all would be stale")
+            )
+        refuse(problems)
+        return self
+
+    def to_plan_policy(self, interval_s: float) -> PlanPolicy:
+        """Return what fleet is allowed and what it must attain, with one tick every `interval_s`."""
+        return PlanPolicy(
+            classes=tuple(each.to_policy() for each in self.classes),
+            pools=self.pools.to_policy(),
+            budget_gpus=self.budget.gpus,
+            attainment=self.attainment,
+            router=self.router,
+            interval_s=interval_s,
+            observation_lag_s=self.observation_lag_s,
+            backlog_recover_s=self.backlog_recover_s,
+        )
+
+    def to_tick_policy(self, interval_s: float, config_digest: str = "") -> TickPolicy:
+        """Return all that one tick of this deployment needs to know."""
+        plan = self.to_plan_policy(interval_s)
+        return TickPolicy(
+            deployment=self.name,
+            forecast=self.forecast.to_policy(least_reach_s(plan)),
+            plan=plan,
+            decide=self.decide.to_policy(),
+            config_digest=config_digest,
+        )
+
+    def matches(self) -> tuple[ClassMatch, ...]:
+        """Return, in the order of the file, which requests belong to each class."""
+        return tuple(each.to_match() for each in self.classes)
+
+    def layouts(self) -> dict[Role, str]:
+        """Return the layouts that are stated; a role that is not here takes what its profile selected."""
+        return self.pools.layouts()
+
+
+class Settings(Section):
+    """The configuration of Headgate."""
+
+    interval_s: Annotated[Duration, AfterValidator(_tickable)] = Field(
+        default=_PLAN.interval_s,
+        alias="interval",
+        description="Time between two ticks, a duration from 1s to 1h. The default is the grid of the "
+        "forecast: more often sees nothing new, less often orders capacity later.",
+    )
+    prometheus: PrometheusSettings | None = Field(
+        default=None,
+        description="The Prometheus API that demand is read from. null: none; enough for a replay.",
+    )
+    journal: JournalSettings = Field(
+        default_factory=JournalSettings, description="Where the records of all ticks are kept."
+    )
+    deployments: tuple[DeploymentSettings, ...] = Field(
+        min_length=1, max_length=1000, description="The served models that Headgate looks after."
+    )
+
+    @model_validator(mode="after")
+    def _is_consistent(self) -> "Settings":
+        problems: Problems = [
+            (("deployments", *where), sentence) for where, sentence in names_twice(self.deployments)
+        ]
+        for i, each in enumerate(self.deployments):
+            needed_s = least_reach_s(each.to_plan_policy(self.interval_s))
+            if each.forecast.reach_s is not None and each.forecast.reach_s < needed_s:
+                sentence = (
+                    f"does not span what the pools' start-up and drain need ({write_duration(needed_s)})"
+                )
+                problems.append((("deployments", i, "forecast", "reach"), sentence))
+        refuse(problems)
+        return self
+
+
+def least_reach_s(plan: PlanPolicy) -> float:
+    """Return how far forecasts must extend, in whole minutes: twice the up horizon and past the hold time."""
+    return -(-max(2 * plan.ready_horizon_s(), plan.hold_horizon_s()) // 60) * 60
