@@ -1,0 +1,99 @@
+"""Wire a deployment together from its configuration: the one place in planner that reads the config tree."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from config.loading import Loaded, load
+from config.schema import DeploymentSettings
+from models.artifact import LayoutProfile, Profile, ProfileArtifact, parse
+from models.errors import ArtifactError, ConfigError
+from models.policy import TickPolicy
+from models.topology import Topology
+from models.values import Role
+from models.version import VERSION
+from planner.tick import Served
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Hold everything that a driver needs to run one deployment; `settings` is for wiring alone."""
+
+    name: str
+    model: str
+    policy: TickPolicy
+    served: Served
+    profile: Profile
+    settings: DeploymentSettings
+    loaded: Loaded
+
+
+def read_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Loaded:
+    """Read a configuration with the process environment applied; raises ConfigError."""
+    return load(path, overrides=overrides)
+
+
+def read_profile(path: Path, model: str | None = None) -> Profile:
+    """Read a profile artifact; raises ArtifactError that says how to get one."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ArtifactError(
+            f"{path}: no such profile; make one with: headgate-profiler sweep --model {model or 'NAME'} "
+            f"--hardware NAME --backend roofline --out {path}"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{path}: cannot be read: {error}") from None
+    return parse(text, str(path), model)
+
+
+def deployment(loaded: Loaded, name: str | None = None, profile_path: Path | None = None) -> Deployment:
+    """Build one deployment; raises ConfigError or ArtifactError that names what is missing."""
+    settings = loaded.deployment(name)
+    path = profile_path or (settings.profile.path if settings.profile else None)
+    if path is None:
+        raise ConfigError(
+            f"{loaded.path}: deployment {settings.name} has no profile; set `profile` or pass --profile"
+        )
+    profile = read_profile(path, settings.model)
+    layouts = choose_layouts(profile.artifact, settings.layouts(), tuple(settings.pools.to_policy()))
+    policy = settings.to_tick_policy(loaded.settings.interval_s, loaded.digest)
+    policy = replace(
+        policy, plan=replace(policy.plan, topology=_topology(profile.artifact, policy.plan.budget_gpus))
+    )
+    served = Served(layouts, profile.digest, VERSION)
+    return Deployment(settings.name, settings.model, policy, served, profile, settings, loaded)
+
+
+def choose_layouts(
+    artifact: ProfileArtifact, stated: Mapping[Role, str], roles: tuple[Role, ...]
+) -> dict[Role, LayoutProfile]:
+    """Return each role's layout: the stated one, or the one that the profile selected.
+
+    Raises ArtifactError when the profile holds neither.
+    """
+    chosen = {}
+    for role in roles:
+        name = stated.get(role) or (artifact.selection.layouts.get(role) if artifact.selection else None)
+        if name is None:
+            raise ArtifactError(
+                f"the profile of {artifact.model} selects no {role} layout; state pools.{role}.layout, "
+                "or profile again with a rate, lengths and a promise, so that it selects"
+            )
+        try:
+            chosen[role] = artifact.layout(role, name)
+        except KeyError as error:
+            raise ArtifactError(str(error.args[0])) from None
+    return chosen
+
+
+def _topology(artifact: ProfileArtifact, budget_gpus: int | None) -> Topology | None:
+    """Lay the budget out in the nodes of the profiled hardware; without a budget any count can be placed."""
+    if budget_gpus is None or budget_gpus % artifact.gpus_per_node:
+        return None
+    if budget_gpus <= artifact.scaleup_gpus:
+        return Topology(artifact.gpus_per_node, budget_gpus, 1)
+    if budget_gpus % artifact.scaleup_gpus:
+        return None
+    return Topology(artifact.gpus_per_node, artifact.scaleup_gpus, budget_gpus // artifact.scaleup_gpus)
