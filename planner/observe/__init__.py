@@ -1,0 +1,1 @@
+"""Look at the world: Prometheus, traces and the simulated fleet."""

@@ -1,0 +1,84 @@
+"""Read what a deployment's demand was before a trace begins: one row per minute."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from models.errors import TraceError
+from models.series import Floats, Series
+from models.values import Signal
+from planner.observe.trace_columns import LATEST_S, numbers, times_s
+from planner.observe.trace_formats import Format, parse_csv, split
+from planner.observe.trace_text import read_lines
+
+_COLUMNS = {
+    "timestamp": "timestamp",
+    "requests": "requests",
+    "input_tokens": "input_tokens",
+    "output_tokens": "output_tokens",
+}
+_SIGNALS = {
+    Signal.ARRIVALS: "requests",
+    Signal.PREFILL_TOKENS: "input_tokens",
+    Signal.DECODE_TOKENS: "output_tokens",
+}
+
+
+def read_history(path: Path, classes: Sequence[str]) -> Mapping[str, Mapping[Signal, Series]]:
+    """Return per class and signal what was measured, per second.
+
+    Rows are totals over the time from one row to the next: `timestamp,requests,input_tokens,output_tokens`,
+    with a `class` column where there is more than one class. A row that is not usable is a gap.
+
+    Raises TraceError for a file without these columns, without two usable rows per class, with an unknown
+    class, or with token columns that hold means instead of totals.
+    """
+    lines = read_lines(path)
+    first = next(i for i, line in enumerate(lines) if line.strip())
+    header = [name.strip().lower() for name in split(lines[first])]
+    missing = [name for name in _COLUMNS if name not in header]
+    if missing:
+        raise TraceError(f"{path}: a history needs the columns {', '.join(_COLUMNS)}; missing: {missing[0]}")
+    if "class" not in header and len(classes) > 1:
+        raise TraceError(
+            f"{path}: has no `class` column, and there are several classes: {', '.join(classes)}"
+        )
+    wanted = {**_COLUMNS, **({"class": "class"} if "class" in header else {})}
+    table = parse_csv(lines[first + 1 :], first + 1, header, Format("history", _COLUMNS), wanted)
+    times = times_s(table.columns["timestamp"])
+    values = {signal: numbers(table.columns[column]) for signal, column in _SIGNALS.items()}
+    usable = (times >= 0) & (times < LATEST_S)
+    for column in values.values():
+        usable &= np.isfinite(column) & (column >= 0)
+    names = [n.strip() for n in table.columns.get("class", [classes[0]] * len(table.lines))]
+    found = {}
+    for name in dict.fromkeys(names):
+        if name not in classes:
+            line = table.lines[names.index(name)]
+            raise TraceError(
+                f"{path}: line {line}: class {name!r} is not configured; known: {', '.join(classes)}"
+            )
+        mine = np.flatnonzero(usable & np.array([n == name for n in names]))
+        found[name] = _series(times[mine], {s: v[mine] for s, v in values.items()}, path, name)
+    if not found:
+        raise TraceError(f"{path}: there is nothing after the header")
+    return found
+
+
+def _series(times: Floats, totals: Mapping[Signal, Floats], path: Path, name: str) -> Mapping[Signal, Series]:
+    steps = np.diff(np.unique(times))
+    if steps.size == 0:
+        raise TraceError(
+            f"{path}: class {name!r} has fewer than two usable rows; a history needs a time step"
+        )
+    requests = totals[Signal.ARRIVALS].sum()
+    if requests > 0 and totals[Signal.PREFILL_TOKENS].sum() < requests:
+        raise TraceError(
+            f"{path}: class {name!r} has fewer input tokens than requests; token columns are totals per row"
+        )
+    step_s = float(np.median(steps))
+    try:
+        return {s: Series.from_points(times, v / step_s, step_s) for s, v in totals.items()}
+    except ValueError as error:
+        raise TraceError(f"{path}: class {name!r}: {error}") from None

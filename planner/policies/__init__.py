@@ -1,0 +1,1 @@
+"""Choose replica counts in a replay: Headgate itself, and what it is compared with."""
