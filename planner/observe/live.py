@@ -1,0 +1,255 @@
+"""Observe demand through Prometheus and pools through whoever knows them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from models.errors import ObserveError
+from models.metric_names import MetricNames
+from models.observation import ClassDemand, Gap, LatencyReading, Observation, PoolState, QueueReading
+from models.policy import ClassMatch
+from models.units import show_duration
+from models.values import Role
+from planner.observe import queries
+from planner.observe.counters import MISSED_SCRAPES, needs_targets, scrape_interval_s
+from planner.observe.demand import (
+    Lengths,
+    Lookup,
+    choose_arrivals,
+    first_with_data,
+    latency,
+    latest_window,
+    recent_lengths,
+)
+from planner.observe.histograms import named
+from planner.observe.prometheus import PrometheusServer
+from planner.observe.queries import Chunk, Matcher
+from planner.observe.samples import Samples
+
+# Raw samples read at each look: long enough to tell a pod that paused from one that is new.
+LOOKBACK_S = 900.0
+
+# Lengths come from completions of the last minutes, further back only when there were none.
+LENGTHS_S = (600, 3600)
+LENGTHS_STEP_S = 60
+
+# Latency quantiles over less than two of those steps would often rest on nothing.
+LATENCY_S = 120.0
+
+
+# A class without series is idle when it had some within this time.
+SEEN_S = 604_800.0
+
+
+class PoolSource(Protocol):
+    """Know the pools."""
+
+    def pools(self, now_s: float) -> Mapping[Role, PoolState]:
+        """Return the pools per role; raises ObserveError when they cannot be seen."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Say whose series are read: the served model, its classes, and labels that narrow every query."""
+
+    model: str
+    classes: Sequence[ClassMatch]
+    labels: Mapping[str, str]
+
+    def matchers(self, names: MetricNames) -> dict[str, tuple[Matcher, ...]]:
+        """Return each class's matchers; a model label among the stated ones replaces the model's name."""
+        return queries.class_matchers(self.classes, {names.model_label: self.model, **self.labels})
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one class showed: its demand and the moment at which that was true."""
+
+    demand: ClassDemand
+    at_s: float | None = None
+    latency: LatencyReading | None = None
+    waiting: float | None = None
+    waiting_tokens: float = 0.0
+    absent: bool = False
+
+
+_NOTHING = _Seen(ClassDemand(None, None, None))
+
+
+class PrometheusObserver:
+    """Implement the Observer port; keeps each class's last known lengths for quiet hours."""
+
+    def __init__(
+        self,
+        server: PrometheusServer,
+        names: MetricNames,
+        target: Target,
+        pools: PoolSource,
+        window_s: float = 60.0,
+    ) -> None:
+        """Prepare to look; raises ObserveError for classes that Prometheus cannot tell apart."""
+        self._server = server
+        self._names = names
+        self._matchers = target.matchers(names)
+        self._pools = pools
+        self._window_s = window_s
+        self._lengths: dict[str, tuple[float, Lengths]] = {}
+
+    def observe(self, now_s: float) -> Observation:
+        """Return demand over the latest complete window and the pools; what failed is a Gap.
+
+        Raises ObserveError when the pools cannot be seen.
+        """
+        pools = self._pools.pools(now_s)
+        gaps: list[Gap] = []
+        seen: dict[str, _Seen] = {}
+        for name in self._matchers:
+            try:
+                seen[name] = self._look(name, now_s, gaps)
+            except ObserveError as error:
+                # The next class would wait for the same server as long again.
+                gaps.append(Gap("demand", str(error)))
+                break
+        self._settle_absent(seen, now_s, gaps)
+        gaps += self._noted()
+        known = [s.at_s for s in seen.values() if s.at_s is not None]
+        return Observation(
+            at_s=now_s,
+            window_s=self._window_s,
+            demand={name: seen.get(name, _NOTHING).demand for name in self._matchers},
+            pools=pools,
+            latency={name: s.latency for name, s in seen.items() if s.latency is not None},
+            queue=_queue(list(seen.values())) if len(seen) == len(self._matchers) else None,
+            demand_at_s=min(known) if len(known) == len(self._matchers) else None,
+            gaps=tuple(gaps),
+        )
+
+    def _look(self, name: str, now_s: float, gaps: list[Gap]) -> _Seen:
+        names, matchers = self._names, self._matchers[name]
+        counted = (*names.started, *names.completed, *names.in_flight, *names.waiting)
+        raw = named(
+            self._server.instant(queries.latest(list(dict.fromkeys(counted)), matchers, LOOKBACK_S), now_s)
+        )
+        arrivals = choose_arrivals(names, raw)
+        if arrivals is None:
+            tried = " or ".join((*names.started, *names.completed))
+            where = ", ".join(map(str, matchers))
+            gaps.append(Gap(f"demand of {name}", f"no samples of {tried} with {where} in the last 15m"))
+            return replace(_NOTHING, absent=True)
+        if arrivals.bias is not None:
+            gaps.append(Gap(f"arrivals of {name}", arrivals.bias))
+        up = self._up(arrivals.counters, now_s)
+        found = latest_window(arrivals, up, names.target_labels, self._window_s)
+        if found is None:
+            reason = f"no {show_duration(self._window_s)} without missing samples in the last 15m"
+            gaps.append(Gap(f"demand of {name}", reason))
+            return _NOTHING
+        at_s, rate = found
+        late_s = now_s - at_s - self._window_s - MISSED_SCRAPES * scrape_interval_s(arrivals.counters)
+        if late_s > 0:
+            ago = show_duration(now_s - at_s)
+            gaps.append(Gap(f"demand of {name}", f"samples are missing since {ago} ago"))
+        recent, begin_s, lengths = self._recent(name, now_s, gaps)
+        waiting = _waiting(names.waiting, raw, now_s)
+        if waiting is None and names.waiting:
+            gaps.append(Gap(f"queue of {name}", f"no samples of {' or '.join(names.waiting)}"))
+        return _Seen(
+            ClassDemand(
+                rate,
+                _product(rate, lengths.prefill_tokens if lengths else None),
+                _product(rate, lengths.mean_osl_tokens if lengths else None),
+                lengths.mix if lengths else None,
+            ),
+            at_s,
+            latency(names, recent, begin_s, now_s - max(self._window_s, LATENCY_S)),
+            waiting,
+            (waiting or 0.0) * (lengths.prefill_tokens if lengths else 0.0),
+        )
+
+    def _recent(self, name: str, now_s: float, gaps: list[Gap]) -> tuple[Lookup, float, Lengths | None]:
+        """Read histograms of recent completions; returns them, when they begin, and the lengths they tell."""
+        names = self._names
+        histograms = (*names.input_tokens, *names.output_tokens, *names.ttft, *names.itl)
+        wanted = (*names.mean_counters(), *(f"{h}_bucket" for h in histograms), *names.cached_ratios)
+        selector = queries.selector(list(dict.fromkeys(wanted)), self._matchers[name])
+        first: tuple[Lookup, float] | None = None
+        for span_s in LENGTHS_S:
+            end = int(now_s)
+            try:
+                series = self._server.range(selector, Chunk(end - span_s, end, LENGTHS_STEP_S))
+            except ObserveError as error:
+                # Arrivals are known all the same; the lengths of a while ago are better than nothing.
+                gaps.append(Gap(f"request lengths of {name}", str(error)))
+                series = []
+            find, begin_s = named(series), min((float(s.at_s[0]) for s in series), default=now_s)
+            first = first or (find, begin_s)
+            lengths = recent_lengths(names, find, begin_s)
+            if lengths is not None:
+                self._lengths[name] = (now_s, lengths)
+                return (*first, lengths)
+        kept_s, kept = self._lengths.get(name, (now_s, None))
+        reason = "no request completed in the last hour"
+        if kept is not None:
+            reason += f"; those of {show_duration(max(now_s - kept_s, 1.0))} ago are used"
+        gaps.append(Gap(f"request lengths of {name}", reason))
+        return (*(first or (named([]), now_s)), kept)
+
+    def _settle_absent(self, seen: dict[str, _Seen], now_s: float, gaps: list[Gap]) -> None:
+        """Take a class for idle when its series are gone while those of the others are there.
+
+        A process exports a labelled series from its first request on, so after a restart an idle class has
+        none. That holds for a class that was seen in `SEEN_S`; one that never was may be a wrong label.
+        """
+        known = [s.at_s for s in seen.values() if s.at_s is not None]
+        for name in [n for n, s in seen.items() if s.absent and known]:
+            counted = (*self._names.started, *self._names.completed)
+            query = queries.present(counted, self._matchers[name], SEEN_S)
+            try:
+                was_seen = bool(self._server.instant(query, now_s))
+            except ObserveError as error:
+                gaps.append(Gap(f"demand of {name}", str(error)))
+                continue
+            if was_seen:
+                seen[name] = _Seen(ClassDemand(0.0, 0.0, 0.0), min(known))
+                gaps.append(Gap(f"demand of {name}", "taken as none: other classes are sampled, it is idle"))
+
+    def _up(self, series: Sequence[Samples], now_s: float) -> list[Samples]:
+        """Ask how the scrapes of these targets went, when their series leave it open."""
+        if not needs_targets(series):
+            return []
+        matchers = target_matchers(series, self._names.target_labels)
+        return self._server.instant(queries.latest(["up"], matchers, LOOKBACK_S), now_s)
+
+    def _noted(self) -> list[Gap]:
+        notes = self._server.forget_notes()
+        gaps = [Gap("prometheus", f"warning: {warning}") for warning in notes.warnings]
+        if notes.not_finite:
+            gaps.append(Gap("samples", f"{notes.not_finite} were NaN or infinite and were left out"))
+        return gaps
+
+
+def target_matchers(series: Sequence[Samples], labels: Sequence[str]) -> tuple[Matcher, ...]:
+    """Return matchers for `up` of the targets that these series came from."""
+    return tuple(queries.one_of(label, {s.labels.get(label, "") for s in series}) for label in labels)
+
+
+def _product(rate: float, tokens: float | None) -> float | None:
+    """Return tokens per second; no arrivals need no tokens, whatever a request's length would be."""
+    if rate == 0:
+        return 0.0
+    return None if tokens is None else rate * tokens
+
+
+def _waiting(names: Sequence[str], find: Callable[[str], list[Samples]], now_s: float) -> float | None:
+    gauges = first_with_data(names, find)
+    reach_s = max(MISSED_SCRAPES * scrape_interval_s(gauges), 60.0)
+    fresh = [float(s.values[-1]) for s in gauges if now_s - s.at_s[-1] <= reach_s]
+    return max(sum(fresh), 0.0) if fresh else None
+
+
+def _queue(seen: Sequence[_Seen]) -> QueueReading | None:
+    counts = [s.waiting for s in seen if s.waiting is not None]
+    if not counts:
+        return None
+    return QueueReading(round(sum(counts)), sum(s.waiting_tokens for s in seen))
