@@ -1,0 +1,23 @@
+"""List the models that compete for each signal."""
+
+from models.forecast.base import Forecaster
+from models.forecast.last_value import LastValue
+from models.forecast.seasonal_naive import SeasonalNaive
+from models.policy import ForecastPolicy
+
+BASELINE: Forecaster = LastValue()
+
+
+def candidates(policy: ForecastPolicy) -> tuple[Forecaster, ...]:
+    """Return the models in order of trust: a later one must beat those before it, the first is the fallback.
+
+    A new model is one new file beside this one and one line below.
+    """
+    if not policy.enabled:
+        return (BASELINE,)
+    return (
+        BASELINE,  # no assumption at all: what every other must beat
+        *(
+            SeasonalNaive(season_s, policy.level_window_s) for season_s in policy.seasons_s
+        ),  # repeats by the clock
+    )

@@ -1,0 +1,179 @@
+"""Turn point forecasts into quantiles that cover what they say, learned from the model's own past errors.
+
+Online conformal prediction, one-sided per level and per horizon. A score is (actual - forecast) / scale; the
+band of a level is that quantile of the scores of a rolling window, asked at a level that moves with the
+coverage reached so far (adaptive conformal inference, Gibbs & Candès 2021). A score enters only when its
+target has been measured, a horizon after the forecast. All of it is recomputed from the history at each
+fit: a restart with the same history issues the same bands.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.forecast.backtest import ORIGIN_STEP_S, Backtest
+from models.series import Floats
+
+# The asked level moves by this much per miss. 0.03 cost 10 % pinball loss at an hour: with feedback an hour
+# late the level overshoots. At 0.005 it costs nothing and lifts coverage from 0.885 to 0.897.
+ACI_STEP = 0.005
+# The asked level stays within this share of the way to certainty, so that a bad day cannot wind it up.
+ACI_REACH = 0.5
+# Bands of the backtest are renewed once per hour, as a planner that refits does.
+BLOCK = 12
+# Until this many scores are in, a prior takes part; it is gone at the last.
+PRIOR_SCORES = 120
+# Prior spread: relative standard deviation at one step, and the horizon at which the variance has doubled.
+PRIOR_RATIO = 0.08
+PRIOR_DOUBLES_S = 300.0
+# The scale is the geometric mean of the forecast and the mean demand: between Poisson noise (square root) and
+# a fixed ratio. Against a pure ratio it lowers the pinball loss by 2-3 % at 15-60 minutes on two real weeks.
+FLOOR_RATIO = 0.05
+STEADY_RATIO = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Hold the bands of one model: `scores[i][j]` is the `levels[i]` score quantile at `horizons_s[j]`.
+
+    `issued` are the quantiles at the operating level as the backtest issued them, shape (origins, horizons),
+    `feedback` counts the scores behind the longest horizon.
+    """
+
+    levels: tuple[float, ...]
+    horizons_s: Floats
+    scores: Floats
+    mean: float
+    issued: Floats
+    feedback: int
+
+    def paths(self, point: Floats, horizons_s: Floats) -> Floats:
+        """Return quantiles around a point path of shape (n,), as (levels, n); rising in level, never below 0.
+
+        Between judged horizons the scores are interpolated; past the last they grow with the square root.
+        """
+        beyond = np.sqrt(np.maximum(horizons_s / self.horizons_s[-1], 1.0))
+        score = np.array([np.interp(horizons_s, self.horizons_s, row) for row in self.scores]) * beyond
+        paths = point + score * _scale(point, self.mean)
+        # Sorting across levels is the rearrangement that repairs crossings without losing accuracy
+        # (Chernozhukov, Fernández-Val & Galichon 2010).
+        return np.sort(np.maximum(paths, 0.0), axis=0)
+
+
+def calibrate(
+    backtests: Sequence[Backtest], levels: tuple[float, ...], operating: float, window: int
+) -> list[Calibration]:
+    """Learn the bands of each model from its backtest of at least `window` origins.
+
+    The last `window` scores make the bands. The operating level is issued again for the last `window`
+    origins, each from what was known at its hour. All backtests share origins and horizons.
+    """
+    asked = np.array(sorted({*levels, operating}))
+    column = [int(np.searchsorted(asked, level)) for level in levels]
+    return [_learn(test, asked, int(np.searchsorted(asked, operating)), column, window) for test in backtests]
+
+
+def _learn(test: Backtest, asked: Floats, operating: int, column: list[int], window: int) -> Calibration:
+    known = test.actual[np.isfinite(test.actual)]
+    mean = float(known.mean()) if known.size else 0.0
+    scale = _scale(test.forecast, mean)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        score = np.where(scale > 0, (test.actual - test.forecast) / scale, 0.0)
+    score[~np.isfinite(test.actual - test.forecast)] = np.nan
+    sample = _Windows.of(score, test.horizons_s, window)
+    level = np.broadcast_to(asked, (len(test.horizons_s), len(asked))).copy()
+    issued = np.full(score.shape, np.nan)
+    hits = np.full((*score.shape, len(asked)), np.nan)
+    for block, (first, last) in enumerate(zip(sample.begins[:-1], sample.begins[1:], strict=True)):
+        rank = sample.rank(block, score[first:last])
+        hits[first:last] = np.where(np.isnan(rank)[..., None], np.nan, rank[..., None] <= level)
+        q = sample.quantile(block, level[:, operating : operating + 1])[:, 0]
+        issued[first:last] = test.forecast[first:last] + q * scale[first:last]
+        level = _adapt(level, asked, hits, sample.lag, first, last)
+    return Calibration(
+        levels=tuple(float(asked[i]) for i in column),
+        horizons_s=test.horizons_s,
+        scores=sample.quantile(len(sample.begins) - 1, level).T[column],
+        mean=mean,
+        issued=np.maximum(issued, 0.0),
+        feedback=int(sample.count[-1, -1]),
+    )
+
+
+def _adapt(
+    level: Floats,
+    asked: Floats,
+    hits: Floats,
+    lag: "np.ndarray[tuple[int], np.dtype[np.intp]]",
+    first: int,
+    last: int,
+) -> Floats:
+    """Move the asked levels by the feedback that arrived in a block, each horizon by its own delay."""
+    moved = level.copy()
+    for j, delay in enumerate(lag):
+        arrived = hits[max(first - delay, 0) : max(last - delay, 0), j]
+        arrived = arrived[~np.isnan(arrived[:, 0])]
+        moved[j] += ACI_STEP * (asked - arrived).sum(axis=0)
+    reach = ACI_REACH * np.minimum(asked, 1.0 - asked)
+    return np.clip(moved, asked - reach, asked + reach)
+
+
+@dataclass(frozen=True, slots=True)
+class _Windows:
+    """Hold, per block and horizon, the sorted scores that were known when the block began.
+
+    `begins` are the first rows of the blocks, the last entry the row of the fit itself; `ranked` has the
+    shape (blocks, horizons, window) with NaN at the end, `count` says how many are not NaN.
+    """
+
+    begins: list[int]
+    lag: "np.ndarray[tuple[int], np.dtype[np.intp]]"
+    ranked: Floats
+    count: "np.ndarray[tuple[int, int], np.dtype[np.int_]]"
+    prior: Floats
+
+    @classmethod
+    def of(cls, score: Floats, horizons_s: Floats, window: int) -> "_Windows":
+        """Cut the windows out of scores of shape (origins, horizons)."""
+        rows = len(score)
+        begins = [*range(max(rows - window, 0), rows - 1, BLOCK), rows - 1]
+        lag = np.ceil(horizons_s / ORIGIN_STEP_S - 1e-9).astype(np.intp)
+        padded = np.concatenate((np.full((window, score.shape[1]), np.nan), score))
+        # Row r of the scores is row r + window here; the newest score known at r is that of row r - lag.
+        newest = np.array(begins)[:, None] - lag + window
+        taken = newest[..., None] - np.arange(window)
+        ranked = np.sort(padded[np.maximum(taken, 0), np.arange(len(lag))[:, None]], axis=-1)
+        spread = PRIOR_RATIO * np.sqrt(1.0 + horizons_s / PRIOR_DOUBLES_S) * np.sqrt(3.0) / np.pi
+        return cls(begins, lag, ranked, (~np.isnan(ranked)).sum(axis=-1), spread)
+
+    def quantile(self, block: int, level: Floats) -> Floats:
+        """Return the score quantiles at levels of shape (horizons, n): the a*(n + 1)-th of n scores."""
+        count = self.count[block][:, None]
+        position = np.clip(level * (count + 1) - 1, 0, np.maximum(count - 1, 0))
+        low = np.floor(position).astype(np.intp)
+        rows = np.arange(len(self.lag))[:, None]
+        ranked = self.ranked[block]
+        a, b = ranked[rows, low], ranked[rows, np.minimum(low + 1, np.maximum(count - 1, 0))]
+        empirical = np.where(count > 0, a + (b - a) * (position - low), 0.0)
+        share = self._prior_share(block)[:, None]
+        return share * self.prior[:, None] * np.log(level / (1.0 - level)) + (1.0 - share) * empirical
+
+    def rank(self, block: int, score: Floats) -> Floats:
+        """Return for scores of shape (rows, horizons) the lowest level whose band covers them."""
+        below = np.empty(score.shape)
+        for j in range(score.shape[1]):
+            below[:, j] = np.searchsorted(self.ranked[block, j, : self.count[block, j]], score[:, j])
+        share = self._prior_share(block)
+        empirical = (below + 0.5) / (self.count[block] + 1)
+        prior = 1.0 / (1.0 + np.exp(-np.clip(score / self.prior, -500.0, 500.0)))
+        return np.where(np.isnan(score), np.nan, share * prior + (1.0 - share) * empirical)
+
+    def _prior_share(self, block: int) -> Floats:
+        return np.asarray(np.maximum(1.0 - self.count[block] / PRIOR_SCORES, 0.0), dtype=np.float64)
+
+
+def _scale(forecast: Floats, mean: float) -> Floats:
+    """Return the unit of the scores: what an error of relative size one means at this level of demand."""
+    level = np.maximum(forecast, 0.0)
+    return np.asarray(np.maximum(np.sqrt(level * mean), STEADY_RATIO * level) + FLOOR_RATIO * mean)

@@ -1,0 +1,180 @@
+"""Forecast that demand moves as it did at this time of earlier seasons, from where it is now.
+
+For a season P the profile g(t) is the mean over past seasons k of y(t - kP) / m(t - kP), where y is demand
+smoothed over eleven minutes and m its mean over the day around it. The forecast is g(t) * m(now) * r, and r
+the recent level over what the profile says for the same minutes (seasonal naive with a level, Hyndman &
+Athanasopoulos, Forecasting: Principles and Practice, 5.2).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.forecast.base import Fitted, NotYet
+from models.forecast.recent import recent_level
+from models.series import Flags, Floats, Series
+
+DAY_S = 86_400.0
+SMOOTH_S = 300.0
+# How long before its end a fit still has to answer backtests, and how long after it ticks may ask.
+BACKTEST_S = 5 * DAY_S
+AHEAD_S = DAY_S / 4
+# A season is used where at least half of its neighbourhood was measured.
+MIN_KNOWN = 0.5
+# Below this share of the daily mean the profile is noise.
+FLOOR = 0.02
+# Added to both sides of r, as a share of the daily mean: with no demand now and none expected, r is 1.
+SHRINK = 0.05
+RATIO_BOUNDS = (0.05, 10.0)
+TRIM_FROM = 4
+MIN_LEVEL_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class SeasonalNaive:
+    """Follow the mean of up to `seasons` past seasons of `season_s`, scaled to the level of the last minutes.
+
+    `level_window_s` bounds the window of the level; short horizons use twice their length, because the latest
+    minutes say more about the next ones.
+    """
+
+    season_s: float = DAY_S
+    level_window_s: float = 1200.0
+    seasons: int = 14
+
+    @property
+    def name(self) -> str:
+        """The name that reports show."""
+        return f"seasonal naive ({_season_name(self.season_s)})"
+
+    def fit(self, series: Series) -> Fitted | NotYet:
+        """Lay the past seasons over one another; refuse a history shorter than one of them."""
+        season = round(self.season_s / series.step_s)
+        where = np.flatnonzero(series.known)
+        # Without one whole season, and what the level needs before it, no origin could have been judged.
+        needed = season + round(self.level_window_s / series.step_s)
+        seen = int(where[-1] - where[0]) + 1 if where.size else 0
+        if seen < needed:
+            return NotYet(
+                f"a {_season_name(self.season_s)} season needs {needed * series.step_s / 3600:.1f} h "
+                f"of history, there are {seen * series.step_s / 3600:.1f} h"
+            )
+        first = max(len(series) - round(BACKTEST_S / series.step_s), 0)
+        last = len(series) + round(min(AHEAD_S, self.season_s / 2) / series.step_s)
+        profile = _profile(series, season, self.seasons, first, last)
+        if not np.isfinite(profile).any():
+            return NotYet(
+                f"no {_season_name(self.season_s)} season was measured at the times that matter now"
+            )
+        daily = _trailing_mean(series, round(DAY_S / series.step_s))[first:]
+        return _Profile(
+            series.start_s + first * series.step_s, series.step_s, profile, daily, self.level_window_s
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Profile:
+    """Hold g from `start_s` on and the trailing daily mean at the end of each step up to the fit."""
+
+    start_s: float
+    step_s: float
+    profile: Floats
+    daily: Floats
+    level_window_s: float
+
+    def predict(self, recent: Series, origins_s: Floats, horizons_s: Floats) -> Floats:
+        """Return g(target) * daily mean * level ratio, shape (origins, horizons)."""
+        end = np.rint((origins_s - self.start_s) / self.step_s).astype(np.intp)
+        daily = self.daily[np.clip(end - 1, 0, len(self.daily) - 1)]
+        ahead = np.rint(horizons_s / self.step_s).astype(np.intp)
+        out = np.empty((len(origins_s), len(horizons_s)))
+        window = np.clip(2 * horizons_s, MIN_LEVEL_S, self.level_window_s)
+        # Few distinct windows: a minute's path would otherwise read thirty of them.
+        window = np.where(window < self.level_window_s, MIN_LEVEL_S, self.level_window_s)
+        for length_s in np.unique(window):
+            ratio = self._ratio(recent, origins_s, end, daily, max(round(length_s / self.step_s), 1))
+            columns = np.flatnonzero(window == length_s)
+            target = self._at(end[:, None] + ahead[columns] - 1)
+            out[:, columns] = target * (daily * ratio)[:, None]
+        return out
+
+    def _ratio(self, recent: Series, origins_s: Floats, end: "_Index", daily: Floats, minutes: int) -> Floats:
+        """Return demand over profile in the last minutes, counting the same minutes in both."""
+        level, known = recent_level(recent, origins_s, minutes)
+        shape = self._at(end[:, None] - np.arange(1, minutes + 1))
+        both = known & np.isfinite(shape)
+        count = both.sum(axis=1)
+        expected = np.where(both, shape, 0.0).sum(axis=1) / np.maximum(count, 1) * daily
+        slack = SHRINK * daily
+        with np.errstate(invalid="ignore", divide="ignore"):
+            ratio = (level + slack) / (expected + slack)
+        return np.where((count > 0) & (daily > 0), np.clip(ratio, *RATIO_BOUNDS), np.nan)
+
+    def _at(self, steps: "_Index") -> Floats:
+        inside = (steps >= 0) & (steps < len(self.profile))
+        return np.where(inside, self.profile[np.clip(steps, 0, len(self.profile) - 1)], np.nan)
+
+
+_Index = np.ndarray[tuple[int, ...], np.dtype[np.intp]]
+
+
+def _profile(series: Series, season: int, seasons: int, first: int, last: int) -> Floats:
+    """Return g for the steps first..last, NaN where no season is known; from four seasons on trimmed.
+
+    Reads nothing later than half a day after (target - season), so that no origin sees its own future.
+    """
+    half_day = round(DAY_S / series.step_s / 2)
+    calm = _despiked(series)
+    smooth = _centred_mean(calm, series.known, round(SMOOTH_S / series.step_s))
+    daily = _centred_mean(calm, series.known, half_day)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shape = np.where(daily > 0, smooth / daily, np.nan)
+    steps = np.arange(first, last)
+    past = steps - season * np.arange(1, min(seasons, last // season) + 1)[:, None]
+    inside = (past >= 0) & (past < len(series))
+    layers = np.where(inside, shape[np.clip(past, 0, len(series) - 1)], np.nan)
+    count = np.isfinite(layers).sum(axis=0)
+    total = np.nansum(layers, axis=0)
+    low = np.where(np.isfinite(layers), layers, np.inf).min(axis=0)
+    high = np.where(np.isfinite(layers), layers, -np.inf).max(axis=0)
+    trim = count >= TRIM_FROM
+    with np.errstate(invalid="ignore"):
+        mean = np.where(trim, total - low - high, total) / np.maximum(np.where(trim, count - 2, count), 1)
+    return np.where(count > 0, np.maximum(mean, FLOOR), np.nan)
+
+
+def _despiked(series: Series) -> Floats:
+    """Return the median of each step and its two neighbours where all three are known."""
+    x, out = series.values, series.values.copy()
+    if len(x) < 3:
+        return out
+    a, b, c = x[:-2], x[1:-1], x[2:]
+    median = np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c))
+    whole = series.known[:-2] & series.known[1:-1] & series.known[2:]
+    out[1:-1] = np.where(whole, median, b)
+    return out
+
+
+def _centred_mean(values: Floats, known: Flags, reach: int) -> Floats:
+    """Return the mean of the known steps within `reach` on either side; NaN where under half is known."""
+    at = np.arange(len(values))
+    low, high = np.maximum(at - reach, 0), np.minimum(at + reach + 1, len(values))
+    return _mean_between(values, known, low, high, MIN_KNOWN * (2 * reach + 1))
+
+
+def _trailing_mean(series: Series, steps: int) -> Floats:
+    """Return at each step the mean of the known among it and the `steps - 1` before it."""
+    at = np.arange(len(series)) + 1
+    return _mean_between(series.values, series.known, np.maximum(at - steps, 0), at, 1.0)
+
+
+def _mean_between(values: Floats, known: Flags, low: _Index, high: _Index, at_least: float) -> Floats:
+    total = np.concatenate(([0.0], np.cumsum(values)))
+    seen = np.concatenate(([0], np.cumsum(known)))
+    count = seen[high] - seen[low]
+    mean = (total[high] - total[low]) / np.maximum(count, 1)
+    return np.where(count >= at_least, np.maximum(mean, 0.0), np.nan)
+
+
+def _season_name(season_s: float) -> str:
+    return {DAY_S: "day", 7 * DAY_S: "week"}.get(season_s, f"{season_s / 3600:g} h")

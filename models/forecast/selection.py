@@ -1,0 +1,121 @@
+"""Choose the model of a signal by what its forecasts would have cost, and say why.
+
+The cost is the pinball loss at the operating level, from a rolling-origin backtest, horizon by horizon.
+The choice is made again at each checkpoint of the backtest, starting from the simplest model, so that
+hysteresis is a matter of the history alone: a restart makes the same choice.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.forecast.backtest import ORIGIN_STEP_S
+from models.series import Flags, Floats
+from models.units import show_duration
+
+# A challenger must save this share of the loss: below it the ranking of two days is chance.
+MARGIN_RATIO = 0.02
+# The loss of one day decides, looked at every six hours; a shorter look would switch with the time of day.
+LOOK_S = 86_400.0
+CHECKPOINT_S = 21_600.0
+# Two hours of common origins, before which nothing is compared.
+MIN_ORIGINS = 24
+# Horizons under five minutes order nothing: a replica takes longer to start.
+SHORTEST_S = 300.0
+# Coverage may fall short by this much before the forecast is set aside.
+COVERAGE_SLACK = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Hold one candidate's backtest losses and hits at the operating level, shape (origins, horizons)."""
+
+    name: str
+    loss: Floats
+    hit: Floats
+
+    @property
+    def coverage(self) -> float | None:
+        """Share of actuals at or under the operating quantile; `None` before there are any."""
+        seen = self.hit[~np.isnan(self.hit)]
+        return float(seen.mean()) if seen.size else None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Name the candidate by its index; `fallback` says why the baseline is used in its place, if it is."""
+
+    index: int
+    why: str
+    fallback: str | None = None
+
+
+def choose(judged: Sequence[Judged], origins_s: Floats, horizons_s: Floats, operating: float) -> Choice:
+    """Choose among candidates, simplest first; the simplest that is not beaten stays."""
+    counted = np.flatnonzero(horizons_s >= min(SHORTEST_S, horizons_s[-1]))
+    cost = np.stack([j.loss[:, counted] for j in judged])
+    winner = 0
+    for until_s in _checkpoints(origins_s):
+        look = (origins_s > until_s - LOOK_S) & (origins_s <= until_s)
+        against = [_against(cost[c], cost[winner], look) for c in range(len(judged))]
+        ratios = [1.0 if ratio is None else float(ratio.mean()) for ratio in against]
+        best = int(np.argmin(ratios))
+        if ratios[best] < 1.0 - MARGIN_RATIO:
+            winner = best
+    why = _why(judged, winner, cost, horizons_s[counted])
+    return Choice(winner, why, _gate(judged, winner, cost, operating))
+
+
+def _checkpoints(origins_s: Floats) -> Floats:
+    last = float(origins_s[-1])
+    first = np.ceil(origins_s[0] / CHECKPOINT_S) * CHECKPOINT_S
+    return np.append(np.arange(first, last, CHECKPOINT_S), last)
+
+
+def _against(cost: Floats, other: Floats, rows: Flags | None = None) -> Floats | None:
+    """Return a model's loss over another's per horizon, on the origins that both could answer.
+
+    `None` with too few of them; 1 where both lost nothing.
+    """
+    common = ~np.isnan(cost + other).any(axis=1)
+    common = common if rows is None else common & rows
+    if common.sum() < MIN_ORIGINS:
+        return None
+    mine, theirs = cost[common].sum(axis=0), other[common].sum(axis=0)
+    tiny = 1e-12 + 1e-9 * float(max(mine.max(), theirs.max()))
+    return np.asarray((mine + tiny) / (theirs + tiny))
+
+
+def _gate(judged: Sequence[Judged], winner: int, cost: Floats, operating: float) -> str | None:
+    chosen, coverage = judged[winner], judged[winner].coverage
+    if coverage is not None and coverage < operating - COVERAGE_SLACK:
+        return f"{chosen.name} covered {coverage:.3f} of the actuals where {operating:g} was promised"
+    ratio = _against(cost[winner], cost[0]) if winner else None
+    if ratio is not None and ratio.mean() > 1.0:
+        return f"{chosen.name} lost {ratio.mean():.2f} times what {judged[0].name} did"
+    return None
+
+
+def _why(judged: Sequence[Judged], winner: int, cost: Floats, horizons_s: Floats) -> str:
+    """Say in one sentence how the winner, or the best of those that lost, stands to the baseline."""
+    baseline = judged[0].name
+    if len(judged) == 1:
+        return f"{baseline}: nothing else can be fitted yet"
+    ratios = {c: r for c in range(1, len(judged)) if (r := _against(cost[c], cost[0])) is not None}
+    if not ratios:
+        needed = show_duration(MIN_ORIGINS * ORIGIN_STEP_S)
+        return f"{baseline}: comparing begins after {needed} of common backtest"
+    shown = winner or min(ratios, key=lambda c: float(ratios[c].mean()))
+    if shown not in ratios:
+        return f"{judged[shown].name}: too little of it can be compared with {baseline}"
+    figures = ", ".join(
+        f"{100 * (ratio - 1):+.0f}% at {show_duration(h)}"
+        for h, ratio in zip(horizons_s, ratios[shown], strict=True)
+    )
+    span = show_duration(float((~np.isnan(cost[shown] + cost[0]).any(axis=1)).sum()) * ORIGIN_STEP_S)
+    if winner:
+        return f"{judged[winner].name}: pinball loss against {baseline} {figures}, over {span}"
+    return (
+        f"{baseline}: {judged[shown].name} does not save {100 * MARGIN_RATIO:.0f}% ({figures}, over {span})"
+    )

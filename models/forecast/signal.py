@@ -1,0 +1,117 @@
+"""Fit one signal and read its quantile path: the models, their calibration and the choice among them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from models.forecast.backtest import ORIGIN_STEP_S, horizons, origins, pinball, roll
+from models.forecast.base import Fitted, NotYet
+from models.forecast.candidates import candidates
+from models.forecast.conformal import Calibration, calibrate
+from models.forecast.selection import MIN_ORIGINS, Judged, choose
+from models.policy import ForecastPolicy
+from models.series import Floats, Series
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """Pair a fitted model with its bands."""
+
+    name: str
+    model: Fitted
+    bands: Calibration
+
+
+@dataclass(frozen=True, slots=True)
+class SignalFit:
+    """Hold what was learned of one signal: the chosen model, the baseline, and the reasons.
+
+    `fallback` says why the baseline answers although it was not chosen, or is not to be trusted itself.
+    `coverage` is that of the model that answers.
+    """
+
+    chosen: Contender
+    baseline: Contender
+    why: str
+    fallback: str | None
+    coverage: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """Hold quantiles, shape (levels, offsets), and the name of the model that gave them."""
+
+    model: str
+    quantiles: Floats
+    fallback: str | None
+
+
+def fit_signal(series: Series, until_s: float, policy: ForecastPolicy) -> SignalFit | NotYet:
+    """Fit, backtest, calibrate and choose on what was measured before `until_s`.
+
+    The series has one-minute steps; the same series gives the same fit.
+    """
+    series = series.window(-np.inf, until_s)
+    judged_s = horizons(policy.reach_s, series.step_s)
+    window = max(round(policy.calibration_s / ORIGIN_STEP_S), MIN_ORIGINS)
+    origins_s = origins(until_s, 2 * window)
+    names, models, refused = [], [], []
+    for candidate in candidates(policy):
+        fitted = candidate.fit(series)
+        if isinstance(fitted, NotYet):
+            refused.append(fitted.reason)
+        else:
+            names.append(candidate.name)
+            models.append(fitted)
+    if not models:
+        return NotYet("; ".join(refused))
+    tests = [roll(model, series, origins_s, judged_s) for model in models]
+    bands = calibrate(tests, policy.levels, policy.operating_level, window)
+    contenders = [Contender(n, m, b) for n, m, b in zip(names, models, bands, strict=True)]
+    judged = [
+        _judge(c, test.actual[-window:], window, policy.operating_level)
+        for c, test in zip(contenders, tests, strict=True)
+    ]
+    choice = choose(judged, origins_s[-window:], judged_s, policy.operating_level)
+    fallback = "forecasting is off" if not policy.enabled else choice.fallback or _too_young(bands[0])
+    answers = 0 if fallback else choice.index
+    return SignalFit(
+        chosen=contenders[answers],
+        baseline=contenders[0],
+        why="; ".join([choice.why, *refused]),
+        fallback=fallback,
+        coverage=judged[answers].coverage,
+    )
+
+
+def path(fit: SignalFit, recent: Series, origin_s: float, horizons_s: Floats) -> Path | None:
+    """Return the quantiles of the steps that end at origin + horizon; `None` when nothing is known lately.
+
+    `recent` needs the last hour before the origin. Where the chosen model cannot say, the baseline does.
+    """
+    at = np.array([origin_s])
+    point = fit.chosen.model.predict(recent, at, horizons_s)[0]
+    if np.isfinite(point).all():
+        return Path(fit.chosen.name, fit.chosen.bands.paths(point, horizons_s), fit.fallback)
+    point = fit.baseline.model.predict(recent, at, horizons_s)[0]
+    if not np.isfinite(point).all():
+        return None
+    reason = fit.fallback or f"{fit.chosen.name} has no season to follow at this hour"
+    return Path(fit.baseline.name, fit.baseline.bands.paths(point, horizons_s), reason)
+
+
+def _judge(contender: Contender, actual: Floats, window: int, operating: float) -> Judged:
+    issued = contender.bands.issued[-window:]
+    unknown = np.isnan(issued) | np.isnan(actual)
+    with np.errstate(invalid="ignore"):
+        hit = np.where(unknown, np.nan, actual <= issued + 1e-9 * np.abs(issued))
+    return Judged(contender.name, pinball(actual, issued, operating), hit)
+
+
+def _too_young(bands: Calibration) -> str | None:
+    if bands.feedback >= MIN_ORIGINS:
+        return None
+    needed, seen = (n * ORIGIN_STEP_S / 60 for n in (MIN_ORIGINS, bands.feedback))
+    return (
+        f"bands rest on a prior: {seen:.0f} min of feedback at the longest horizon, {needed:.0f} are needed"
+    )
