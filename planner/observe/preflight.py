@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from models.errors import ObserveError
 from models.metric_names import MetricNames
 from models.observation import Gap
 from planner.observe import queries
@@ -56,8 +55,8 @@ def _nothing(server: PrometheusServer, names: MetricNames, matchers: Sequence[Ma
         )
     models = sorted({s.labels.get(names.model_label, "") for s in anywhere})
     return (
-        f"{said}; there are series with {names.model_label} = {', '.join(map(repr, models))}: correct `model`, "
-        f"or set prometheus.labels.{names.model_label}"
+        f"{said}; there are series with {names.model_label} = {', '.join(map(repr, models))}: correct "
+        f"`model`, or set prometheus.labels.{names.model_label}"
     )
 
 

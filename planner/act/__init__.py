@@ -1,0 +1,1 @@
+"""Carry decisions out: one actuator a file."""

@@ -1,0 +1,1 @@
+"""Keep what every tick saw, computed and did."""
