@@ -66,17 +66,17 @@ class SloSettings(Section):
         default=None,
         gt=0,
         lt=1,
-        description="Share of all arrivals over time that meet every stated limit, by which the class is "
-        "judged. null: the same number as `quantile`.",
+        description="Share of this class's arrivals, over the forecast distribution, that must meet every "
+        "stated limit. null: the deployment's `attainment`.",
     )
 
     @model_validator(mode="after")
     def _promises_hold_together(self) -> "SloSettings":
         if self.ttft_s is not None and self.e2e_s is not None and self.e2e_s < self.ttft_s:
             refuse([(("e2e",), "end-to-end contains the time to first token, so it cannot be below `ttft`")])
-        stated = self.model_fields_set & {"quantile", "attainment"}
-        if self.to_policy().throughput_only and stated:
-            key = min(stated)
+        stated = [("quantile", self.quantile != Slo().quantile), ("attainment", self.attainment is not None)]
+        key = next((key for key, changed in stated if changed), None)
+        if self.to_policy().throughput_only and key is not None:
             refuse(
                 [((key,), "promises nothing without a limit; state `ttft`, `itl` or `e2e`, or leave it out")]
             )

@@ -84,7 +84,8 @@ def load(
     lines = [line for _, line in sorted(errors, key=lambda error: error[0])]
     lines += [f"{each.origin}: {each.sentence}" for each in misplaced]
     if lines or checked is None:
-        raise ConfigError("\n".join(lines))
+        count = f"{len(lines)} errors:\n" if len(lines) > 1 else ""
+        raise ConfigError(count + "\n".join(lines))
     return Loaded(checked, digest(checked), path, where.origins())
 
 
@@ -121,7 +122,25 @@ def _check(values: dict[str, Any], base: Path) -> tuple[Settings | None, list[Fi
         for path, sentence in findings(error, values):
             if not any(known[: len(path)] == path for known in at_fault):
                 found.append((path, sentence))
+    found += [each for each in _names_twice(values) if each not in found]
     return None, found
+
+
+def _names_twice(values: dict[str, Any]) -> Iterator[Finding]:
+    """Yield names that come twice in a list, whatever else is wrong with its items."""
+    deployments = values.get("deployments")
+    lists: list[tuple[KeyPath, Any]] = [(("deployments",), deployments)]
+    for i, each in enumerate(deployments if isinstance(deployments, list) else ()):
+        if isinstance(each, dict):
+            lists.append((("deployments", i, "classes"), each.get("classes")))
+    for path, items in lists:
+        named = [
+            item.get("name") if isinstance(item, dict) else None
+            for item in (items if isinstance(items, list) else ())
+        ]
+        for i, name in enumerate(named):
+            if isinstance(name, str) and name in named[:i]:
+                yield (*path, i, "name"), f"is the name of item {named.index(name)} too, got {name!r}"
 
 
 def _without(values: dict[str, Any], paths: list[KeyPath]) -> dict[str, Any]:

@@ -70,9 +70,14 @@ def lay_over(
     misplaced: list[Misplaced] = []
     for setting in settings:
         try:
+            # Bytes that are no text reach us as lone surrogates, which nothing could write down again.
+            str(setting.value).encode()
             path = _find(values, setting.keys)
             value = _value(setting.value, path)
             _put(values, path, value)
+        except UnicodeEncodeError:
+            misplaced.append(Misplaced(setting.origin, "holds bytes that are not UTF-8 text"))
+            continue
         except ValueError as error:
             misplaced.append(Misplaced(setting.origin, str(error)))
             continue

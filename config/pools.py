@@ -44,7 +44,7 @@ def parallelism(name: str) -> Parallelism:
 Layout = Annotated[
     str,
     AfterValidator(lambda name: parallelism(name).name),
-    Field(json_schema_extra={"pattern": rf"^{_LAYOUT.pattern}$".replace("?P<", "?<")}),
+    Field(json_schema_extra={"pattern": f"^({re.sub(r'[?]P<[a-z]+>', '', _LAYOUT.pattern)})$"}),
 ]
 
 

@@ -1,6 +1,7 @@
 """Read what a person writes as durations, counts, shares and paths, and write it back exactly."""
 
 import math
+import os
 import re
 from dataclasses import dataclass
 from decimal import Decimal
@@ -93,7 +94,13 @@ def read_location(value: object, info: ValidationInfo) -> Location:
     if value.startswith("~"):
         raise ValueError("wants the path written out; '~' is a shell's shorthand and stays as it is here")
     base: Path = (info.context or {}).get("base", Path())
-    return Location(value, base / value)
+    # Without "..", as messages name it; what a symbolic link leads up to is not asked.
+    return Location(value, Path(os.path.normpath(base / value)))
+
+
+def write_location(place: Location | str) -> str:
+    """Write a path as it was stated; a default that nobody has resolved yet is text."""
+    return place if isinstance(place, str) else place.written
 
 
 def _text(pattern: str, *examples: str) -> WithJsonSchema:
@@ -122,6 +129,6 @@ Share = Annotated[
 Place = Annotated[
     Location,
     PlainValidator(read_location),
-    PlainSerializer(lambda place: place.written, return_type=str),
+    PlainSerializer(write_location, return_type=str),
     WithJsonSchema({"type": "string", "minLength": 1}),
 ]

@@ -61,7 +61,7 @@ class DeploymentSettings(Section):
         gt=0,
         lt=1,
         description="Share of expected arrivals that must meet their promise, over the forecast "
-        "distribution. Nearer to 1 costs more GPUs.",
+        "distribution, unless a class states its own. Nearer to 1 costs more GPUs.",
     )
     observation_lag_s: Duration = Field(
         default=_PLAN.observation_lag_s,

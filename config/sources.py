@@ -1,5 +1,6 @@
 """Say in the configuration where demand is read from and where records are kept."""
 
+import difflib
 import re
 from collections.abc import Mapping
 from typing import Annotated
@@ -8,6 +9,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, PlainSerializer, SecretStr, model_validator
 
 from config.classes import Labels
+from config.metrics import presets
 from config.quantities import Count, Duration, Place
 from config.section import Section, refuse
 from models.errors import ConfigError
@@ -50,6 +52,16 @@ def _one_line(value: SecretStr) -> SecretStr:
     return value
 
 
+def _preset(text: str) -> str:
+    known = presets()
+    if "/" in text or "." in text or text in known:
+        return text
+    nearest = difflib.get_close_matches(text, known, n=1)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(known)}"
+    raise ValueError(f"is no metric preset; {hint} (a file of your own goes by its path: ./metrics.yaml)")
+
+
+Preset = Annotated[str, AfterValidator(_preset)]
 Url = Annotated[str, AfterValidator(_base_url), Field(json_schema_extra={"format": "uri"})]
 HeaderName = Annotated[str, AfterValidator(_token)]
 HeaderValue = Annotated[
@@ -82,11 +94,11 @@ class PrometheusSettings(Section):
     """The Prometheus API that demand is read from."""
 
     url: Url = Field(description="Base URL of the API, such as http://prometheus:9090.")
-    preset: str = Field(
+    preset: Preset = Field(
         default="dynamo",
-        min_length=1,
-        description="Names of the metrics, by serving stack. The default is the Dynamo frontend, since it "
-        "counts requests when they start.",
+        description="Names of the metrics: a serving stack that is known, such as dynamo, vllm or sglang, or "
+        "a file of your own such as ./metrics.yaml, relative to this file. The default is the Dynamo "
+        "frontend, since it counts requests when they start.",
     )
     timeout_s: Duration = Field(
         default=_ACCESS.timeout_s,

@@ -107,7 +107,7 @@ class DecideSettings(Section):
         default=_DECIDE.max_step_down,
         ge=1,
         description="Replicas that a role may lose in one tick. One at a time, since nobody can name the "
-        "victim.",
+        "replica that goes.",
     )
     step_down_ratio: Share = Field(
         default=_DECIDE.step_down_ratio,
@@ -117,8 +117,8 @@ class DecideSettings(Section):
     tolerance_ratio: Share = Field(
         default=_DECIDE.tolerance_ratio,
         lt=1,
-        description="Change, as a share of the current count, that is not worth making. 0: the band of the "
-        "sizing alone decides.",
+        description="Surplus, as a share of a role's replicas, that is kept: to release a replica for noise "
+        "costs more. 0: none; the band of the sizing alone decides.",
     )
 
     def to_policy(self) -> DecidePolicy:

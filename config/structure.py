@@ -52,6 +52,16 @@ def below(section: type[Section], key: str) -> Iterator[str]:
             yield from (f"{outer}.{deeper}" for deeper in below(inner, key))
 
 
+def sections_in(section: type[Section]) -> Iterator[type[Section]]:
+    """Yield a section and, at any depth, those inside it, in lists included; one may come up repeatedly."""
+    yield section
+    for field in section.model_fields.values():
+        here = _describe(field.annotation)
+        inner = here.section or _describe(here.items or here.entries).section
+        if inner is not None:
+            yield from sections_in(inner)
+
+
 def _inside(annotation: Any, key: Key) -> Any:
     here = _describe(annotation)
     if here.section is not None:
