@@ -24,11 +24,20 @@ BATCH_WEIGHT = np.array([0.10, 0.20, 0.20, 0.20, 0.15, 0.10, 0.04, 0.01])
 
 @dataclass(frozen=True, slots=True)
 class Waits:
-    """Hold the prefill queue of each scenario: arrays of shape (scenarios,)."""
+    """Hold the prefill queue of each scenario as in WaitTail: arrays of shape (scenarios,)."""
 
     probability: Floats
     rate_per_s: Floats
     utilisation: Floats
+    residual_s: Floats
+
+    def beyond(self, slack_s: Floats) -> Floats:
+        """Return P(W > slack) for slack of at least 0, shape (scenarios, ...)."""
+        rest = (slice(None),) + (None,) * (slack_s.ndim - 1)
+        queued = np.exp(-self.rate_per_s[rest] * slack_s)
+        residual = 1.0 - slack_s / np.maximum(self.residual_s[rest], 1e-12)
+        result: Floats = self.probability[rest] * np.maximum(queued, residual)
+        return result
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +117,7 @@ class FleetModel:
                 np.array([t.probability for t in tails]),
                 np.array([min(t.rate_per_s, 1e12) for t in tails]),
                 np.array([t.utilisation for t in tails]),
+                np.array([t.residual_s for t in tails]),
             )
         return self._waits[replicas]
 
@@ -164,7 +174,7 @@ class FleetModel:
         """Return the queue and batch of an unbounded fleet: no wait, every sequence decodes alone."""
         scenarios = len(self.rates)
         none = np.zeros(scenarios)
-        waits = Waits(none, np.full(scenarios, 1e12), none)
+        waits = Waits(none, np.full(scenarios, 1e12), none, none)
         alone = DecodeState(1.0, 0.0, self.curve.limit, True, self.curve.kv_bound, 0.0)
         itl = np.full((scenarios, _BATCH_Z.size), self.curve.at(1.0))
         return waits, Steps(itl, np.ones(scenarios, dtype=bool), none, (alone,) * scenarios)
@@ -236,15 +246,12 @@ def _kept(c: _ClassArrays, waits: Waits, steps: Steps) -> Floats:
     itl = steps.itl_s[:, :, None]
     # The first streamed token comes out of the first decode step.
     first_s = c.alone_s[None, None, :] + itl
-    slack = np.full(np.broadcast_shapes(itl.shape, (1, 1, c.weight.size)), np.inf)
+    slack = np.full(np.broadcast_shapes(itl.shape, (1, 1, c.weight.size)), 1e9)
     if c.slo.ttft_s is not None:
         slack = c.slo.ttft_s - first_s
     if c.slo.e2e_s is not None:
         slack = np.minimum(slack, c.slo.e2e_s - first_s - np.maximum(c.osl_tokens - 1.0, 0.0) * itl)
-    late = waits.probability[:, None, None] * np.exp(
-        -waits.rate_per_s[:, None, None] * np.maximum(slack, 0.0)
-    )
-    kept = np.where(slack >= 0.0, 1.0 - late, 0.0)
+    kept = np.where(slack >= 0.0, 1.0 - waits.beyond(np.maximum(slack, 0.0)), 0.0)
     if c.slo.itl_s is not None:
         kept = np.where(itl <= c.slo.itl_s, kept, 0.0)
     result: Floats = np.einsum("szA,z,A->s", kept, BATCH_WEIGHT, c.weight)

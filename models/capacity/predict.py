@@ -111,7 +111,8 @@ class _Latencies:
         steps = model.steps(model.decode_count(counts))
         self.stable = bool(waits.utilisation[0] < 1.0 and steps.stable[0])
         self.steady_itl = bool(steps.stable[0])
-        self.waiting, self.rate = float(waits.probability[0]), float(waits.rate_per_s[0])
+        self.waits = waits
+        self.rate = float(waits.rate_per_s[0])
         self.itl_points: Floats = steps.itl_s[0]
         share = model.rates[0] / max(float(model.rates[0].sum()), 1e-12)
         self.weight = np.concatenate([c.weight * s for c, s in zip(model.classes, share, strict=True)])
@@ -141,7 +142,8 @@ class _Latencies:
             return Latency(math.inf, math.inf, math.inf)
         weight = (BATCH_WEIGHT[:, None] * self.weight[None, :]).ravel()
         flat = base.ravel()
-        wait_mean = self.waiting / self.rate if self.rate > 0 else 0.0
+        waiting, residual_s = float(self.waits.probability[0]), float(self.waits.residual_s[0])
+        wait_mean = waiting * max(1.0 / self.rate, residual_s / 2) if self.rate > 0 else 0.0
         return Latency(
             float(flat @ weight) + wait_mean,
             self._quantile(flat, weight, 0.5),
@@ -153,8 +155,6 @@ class _Latencies:
         for _ in range(60):
             middle = (low + high) / 2
             slack = middle - base
-            below = np.where(
-                slack >= 0, 1.0 - self.waiting * np.exp(-self.rate * np.maximum(slack, 0.0)), 0.0
-            )
+            below = np.where(slack >= 0, 1.0 - self.waits.beyond(np.maximum(slack, 0.0)[None, :])[0], 0.0)
             low, high = (middle, high) if float(below @ weight) < q else (low, middle)
         return (low + high) / 2

@@ -137,3 +137,10 @@ def test_the_kv_cache_binds_when_contexts_are_long() -> None:
     prediction = predict(load, {Role.PREFILL: (prefill_layout(), 8), Role.DECODE: (small, 1)})
     assert not prediction.stable
     assert prediction.binding[Role.DECODE] == "kv_cache"
+
+
+def test_an_itl_promise_alone_survives_a_saturated_prefill_pool() -> None:
+    kind = RequestClass("steady", Slo(itl_s=0.05))
+    prediction = predict([ClassLoad.steady(kind, 1000, PAGES_MIX)], FLEET)
+    assert not prediction.stable
+    assert prediction.attainment["steady"] == 0.0
