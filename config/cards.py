@@ -24,6 +24,7 @@ class HardwareFigures(Section):
     """List the figures of a GPU; see `models.hardware.Hardware` for units."""
 
     flops_per_s: dict[Precision, PositiveFloat]
+    matmul_reached_ratio: Share
     hbm_bytes: PositiveFloat
     hbm_bytes_per_s: PositiveFloat
     hbm_reached_ratio: Share
@@ -85,7 +86,7 @@ class ArchitectureFigures(Section):
 class ConstantsFigures(Section):
     """List an engine's constants; see `models.engine.EngineConstants`."""
 
-    compute_ratio: Share
+    expert_ratio: Share
     kernel_s: Seconds
     dispatch_s: Seconds
     sequence_s: Seconds

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 class EngineConstants:
     """Hold what no datasheet says: six constants per engine and hardware, fitted on measurements.
 
-    `compute_ratio` is the share of the dense peak that matrix products reach. `kernel_s` passes per layer
+    `expert_ratio` is the share of the dense peak that the grouped products of routed experts reach, sorting
+    and scattering of tokens included. `kernel_s` passes per layer
     and iteration on the GPU whatever the work; `dispatch_s` is the host's time per layer, which hides
     behind the GPU's as soon as that is longer. `sequence_s` is spent per sequence and iteration outside
     the GPU (sampling, detokenising, streaming). `collective_s` is the latency of one collective among two
@@ -16,7 +17,7 @@ class EngineConstants:
     router, admission, hand-over, first chunk.
     """
 
-    compute_ratio: float
+    expert_ratio: float
     kernel_s: float
     dispatch_s: float
     sequence_s: float

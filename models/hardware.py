@@ -22,13 +22,15 @@ class Precision(StrEnum):
 class Hardware:
     """Hold the published figures of one GPU model and its node.
 
-    Rates are per GPU and one way: `flops_per_s` dense peak by precision, `hbm_bytes_per_s` peak and
-    `hbm_reached_ratio` the share of it that kernels reach, `scaleup_bytes_per_s` inside the NVLink domain
-    of `scaleup_gpus`, `scaleout_bytes_per_s` beyond it. `sources` names where each figure was published.
+    Rates are per GPU and one way: `flops_per_s` dense peak by precision, `hbm_bytes_per_s` peak,
+    `scaleup_bytes_per_s` inside the NVLink domain of `scaleup_gpus`, `scaleout_bytes_per_s` beyond it.
+    `matmul_reached_ratio` and `hbm_reached_ratio` are the shares of the peaks that large dense products
+    and streaming reads reach. `sources` names where each figure was published.
     """
 
     name: str
     flops_per_s: Mapping[Precision, float]
+    matmul_reached_ratio: float
     hbm_bytes: float
     hbm_bytes_per_s: float
     hbm_reached_ratio: float

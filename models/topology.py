@@ -83,17 +83,18 @@ class Topology:
         return self._why_not_over_cliques(counts)
 
     def _packed_nodes(self, counts: Mapping[int, int]) -> int:
-        """Return nodes used by first-fit decreasing, which is optimal for sizes that divide the node."""
-        whole = sum(n * self.nodes_per_replica(g) for g, n in counts.items() if g >= self.gpus_per_node)
-        holes: list[int] = []
+        """Return nodes used by best-fit decreasing, which is optimal for sizes that divide the node."""
+        used = sum(n * self.nodes_per_replica(g) for g, n in counts.items() if g >= self.gpus_per_node)
+        nodes_by_free: dict[int, int] = {}
         for gpus in sorted((g for g in counts if g < self.gpus_per_node), reverse=True):
-            for _ in range(counts[gpus]):
-                index = next((i for i, free in enumerate(holes) if free >= gpus), None)
-                if index is None:
-                    holes.append(self.gpus_per_node - gpus)
-                else:
-                    holes[index] -= gpus
-        return whole + len(holes)
+            left = counts[gpus]
+            for free in sorted(f for f in nodes_by_free if f >= gpus):
+                left -= _fill(nodes_by_free, free, gpus, left)
+            opened = self.nodes_for(gpus, left)
+            used += opened
+            nodes_by_free[self.gpus_per_node] = nodes_by_free.get(self.gpus_per_node, 0) + opened
+            _fill(nodes_by_free, self.gpus_per_node, gpus, left)
+        return used
 
     def _why_not_over_cliques(self, counts: Mapping[int, int]) -> str | None:
         free = [self.nodes_per_clique] * self.cliques
@@ -108,3 +109,16 @@ class Topology:
         if small > sum(free):
             return f"{small} more nodes are needed for small replicas, {sum(free)} are left"
         return None
+
+
+def _fill(nodes_by_free: dict[int, int], free: int, gpus: int, replicas: int) -> int:
+    """Put replicas into nodes with `free` GPUs left, as many as go in; returns how many went."""
+    per_node = free // gpus
+    placed = min(replicas, nodes_by_free[free] * per_node)
+    full, rest = divmod(placed, per_node)
+    nodes_by_free[free] -= full + (1 if rest else 0)
+    for nodes, filled in ((full, per_node), (1 if rest else 0, rest)):
+        after = free - filled * gpus
+        if nodes and after:
+            nodes_by_free[after] = nodes_by_free.get(after, 0) + nodes
+    return placed

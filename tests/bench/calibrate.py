@@ -42,7 +42,7 @@ TARGETS = (
         10.3e3,
         Parallelism(tp=4),
         0.2067,
-        replace(START, compute_ratio=0.2, dispatch_s=150e-6, collective_s=10e-6),
+        replace(START, expert_ratio=0.2, dispatch_s=150e-6, collective_s=10e-6),
     ),
 )
 PROMPT_TOKENS = 1024.0

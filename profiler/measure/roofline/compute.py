@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from models.architecture import Architecture, Experts
+from models.architecture import Architecture
 from models.hardware import Hardware, Precision
 from models.values import Parallelism
 from profiler.measure.roofline.iteration import Iteration
@@ -33,23 +33,27 @@ class Parts:
 
 
 def compute_s(
-    arch: Architecture, hardware: Hardware, ratio: float, layout: Parallelism, work: Iteration
+    arch: Architecture, hardware: Hardware, expert_ratio: float, layout: Parallelism, work: Iteration
 ) -> Parts:
-    """Return the seconds of matrix products at `ratio` of the dense peak; pure arithmetic, no traffic."""
-    attention, gpus = arch.attention, layout.gpus
-    weights = hardware.matmul_flops_per_s(arch.weight_precision, arch.weight_precision) * ratio
-    bf16 = hardware.flops_per_s[Precision.BF16] * ratio
+    """Return the seconds of matrix products; pure arithmetic, no traffic.
+
+    Dense products reach the hardware's share of its peak, grouped products of routed experts the engine's.
+    Attention scores and the output head run in bf16.
+    """
+    reached, gpus = hardware.matmul_reached_ratio, layout.gpus
+    dense = hardware.matmul_flops_per_s(arch.weight_precision, arch.weight_precision) * reached
+    bf16 = hardware.flops_per_s[Precision.BF16] * reached
     pair_s = work.pair_flops / layout.tp / bf16
-    shared = arch.experts.shared if arch.experts else 0
-    projected = arch.layers * attention.parameters(arch.hidden)
-    mlp_flops = 2.0 * work.tokens / gpus * arch.dense_layers * arch.mlp_parameters()
-    shared_flops = 2.0 * work.tokens / gpus * arch.moe_layers * shared * arch.expert_parameters()
+    projected = arch.layers * arch.attention.parameters(arch.hidden)
+    always = arch.dense_layers * arch.mlp_parameters()
+    if arch.experts is not None:
+        always += arch.moe_layers * arch.experts.shared * arch.expert_parameters()
     return Parts(
-        projections=2.0 * work.rank_tokens / layout.tp * projected / weights,
+        projections=2.0 * work.rank_tokens / layout.tp * projected / dense,
         full_attention=arch.full_layers * work.full_pairs * pair_s,
-        window_attention=attention.windowed_layers * work.window_pairs * pair_s,
-        mlp=mlp_flops / weights + shared_flops / _expert_rate(arch.experts, hardware, ratio, weights),
-        experts=_experts_s(arch, hardware, ratio, layout, work.tokens),
+        window_attention=arch.attention.windowed_layers * work.window_pairs * pair_s,
+        mlp=2.0 * work.tokens / gpus * always / dense,
+        experts=_experts_s(arch, hardware, expert_ratio, layout, work.tokens),
         head=2.0 * work.sequences / gpus * arch.vocabulary * arch.hidden / bf16,
     )
 
@@ -71,10 +75,4 @@ def _experts_s(
     visits = min(busiest_share(tokens * experts.active / layout.ep, layout.ep), tokens * experts.active)
     slices = layout.tp * layout.dp / layout.ep
     flops = 2.0 * visits / slices * arch.moe_layers * arch.expert_parameters()
-    return flops / _expert_rate(experts, hardware, ratio, math.inf)
-
-
-def _expert_rate(experts: Experts | None, hardware: Hardware, ratio: float, without: float) -> float:
-    if experts is None:
-        return without
-    return hardware.matmul_flops_per_s(experts.precision, experts.activation_precision) * ratio
+    return flops / hardware.matmul_flops_per_s(experts.precision, experts.activation_precision) / ratio

@@ -75,7 +75,7 @@ class Roofline:
 
     def _iteration_s(self, layout: Parallelism, work: Iteration) -> float:
         constants = self.engine.constants
-        compute = compute_s(self.arch, self.hardware, constants.compute_ratio, layout, work)
+        compute = compute_s(self.arch, self.hardware, constants.expert_ratio, layout, work)
         traffic = traffic_bytes(self.arch, layout, work)
         reached = self.hardware.hbm_bytes_per_s * self.hardware.hbm_reached_ratio
         kernels = sum(max(seconds, moved / reached) for seconds, moved in compute.paired(traffic))
