@@ -4,6 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from models.artifact import LayoutProfile
 from models.mix import RequestMix
 
@@ -46,6 +49,12 @@ class DecodeCurve:
         """Return the ITL in seconds at a batch; linear between grid points and beyond the last."""
         level, slope = self._line(batch)
         return max(level + slope * max(batch, 1.0), self.itl_s[0])
+
+    def over(self, batches: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the ITL at every batch of an array of any shape; `at` for many."""
+        beyond = np.maximum(batches - self.batches[-1], 0.0) * self._line(self.batches[-1])[1]
+        read: NDArray[np.float64] = np.interp(batches, self.batches, self.itl_s) + beyond
+        return np.maximum(read, self.itl_s[0])
 
     def _line(self, batch: float) -> tuple[float, float]:
         """Return intercept and slope of the segment that holds `batch`."""

@@ -130,7 +130,8 @@ class FleetModel:
                 self.curve.settle(tokens / replicas, spread, sharing)
                 for tokens in (self.decode_rates @ self.osl_tokens).tolist()
             )
-            itl = np.array([[self._itl(s, z) for z in _BATCH_Z] for s in states])
+            mean, width, limit = np.array([(s.batch, s.spread, s.limit) for s in states]).T[:, :, None]
+            itl = self.curve.over(np.clip(mean + width * _BATCH_Z, 1.0, limit))
             if self.aggregated:
                 busy = np.minimum(self.waits(replicas).utilisation, 0.999)
                 itl = itl / (1.0 - busy)[:, None]
@@ -211,9 +212,6 @@ class FleetModel:
         mean = float(rates @ self.work_s) / rate
         cv2 = max(float(rates @ self.work_squared) / rate / mean**2 - 1.0, 0.0)
         return wait_tail(replicas, rate, mean, cv2, self.router, self.arrival_cv2)
-
-    def _itl(self, state: DecodeState, z: float) -> float:
-        return self.curve.at(min(max(state.batch + z * state.spread, 1.0), state.limit))
 
     def _decode_cv2(self, replicas: int) -> float:
         if self.router is Router.ROUND_ROBIN:

@@ -52,9 +52,10 @@ def wait_tail(
 
     Load-aware routing makes one M/G/k queue with the Kimura/Sakasegawa variability factor
     (Ca^2 + Cs^2) / 2, except that a prompt is committed to one replica when it arrives and waits at least
-    for the rest of the iteration there, which a central queue would spare it (in simulation of 11 replicas
-    at 68 % the p99 wait is 0.9 iterations, the central queue's 0.4); round robin makes k queues of GI/G/1 whose arrivals are k times more regular;
-    random routing makes k queues of M/G/1 (Kraemer and Langenbach-Belz for GI/G/1).
+    for the rest of the iteration there, which a central queue would spare it (simulated with 11 replicas
+    at 68 %, the p99 wait is 0.9 iterations; a central queue's would be 0.4). Round robin makes k queues of
+    GI/G/1 whose arrivals are k times more regular, random routing k queues of M/G/1 (Kraemer and
+    Langenbach-Belz for GI/G/1).
     """
     if rate_rps <= 0 or service_s <= 0:
         return WaitTail(0.0, math.inf, 0.0)
