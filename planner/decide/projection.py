@@ -42,10 +42,18 @@ def _over(proposal: Proposal, context: Context) -> int:
 
 
 def _donors(proposal: Proposal, context: Context) -> Iterator[Change]:
-    """Take from roles that hold more than they need, the largest surplus of GPUs first."""
-    over = _over(proposal, context)
-    if over <= 0 or context.sizing is None:
+    """Take from roles that hold more than they need, the largest surplus of GPUs first.
+
+    What the others need counts, not what they were granted so far: an up that still waits for these very
+    GPUs must not lose them again.
+    """
+    if context.sizing is None:
         return
+    needed = proposal
+    for role in _open(proposal):
+        target = context.sizing.roles[role].target
+        needed = needed.with_count(role, max(proposal.counts[role], target))
+    over = _over(needed, context)
     targets = context.sizing.roles
 
     def surplus(role: Role) -> int:

@@ -1,0 +1,27 @@
+"""Run every benchmark and print one line a figure: `make bench`, or `python -m tests.bench NAME ...`."""
+
+import importlib
+import sys
+
+BENCHES = {
+    "ticks": "pure ticks per second",
+    "sweep": "points per second of the profiler",
+    "replay": "simulated requests per second and peak memory",
+    "forecast": "time of a fit and of a forecast, coverage",
+    "calibrate": "the estimator against published measurements",
+}
+
+
+def main(names: list[str]) -> None:
+    """Run the named benchmarks, or all."""
+    unknown = set(names) - set(BENCHES)
+    if unknown:
+        sys.exit(f"no benchmark {', '.join(sorted(unknown))}; there are {', '.join(BENCHES)}")
+    for name in names or BENCHES:
+        print(f"{name}: {BENCHES[name]}", flush=True)
+        for figure, value in importlib.import_module(f"tests.bench.{name}").run().items():
+            print(f"  {figure:<44}{value}", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
