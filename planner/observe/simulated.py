@@ -1,0 +1,108 @@
+"""Observe a simulated fleet as metrics would show a real one."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from models.mix import RequestMix
+from models.observation import ClassDemand, Gap, LatencyReading, Observation, PoolState
+from models.simulation.fleet import Fleet
+from models.simulation.timescale import TimeScale
+from models.simulation.workload import Floats, Index
+from models.values import Role
+
+# Lengths of this many recent requests per class make the mix.
+_RECENT = 2000
+
+
+class SimulatedObserver:
+    """Count what started since the last look, and take lengths and latencies from what completed.
+
+    Arrivals are requests started: they do not saturate. A length is known once its request has completed,
+    as with a frontend's histograms; tokens per second are arrivals times the mean lengths of the window's
+    completions, or of the last ones before. Until a class has completed a request they are a Gap.
+    """
+
+    def __init__(self, fleet: Fleet, scale: TimeScale, classes: Sequence[str]) -> None:
+        """Watch a fleet from its first arrival on."""
+        self._fleet = fleet
+        self._scale = scale
+        workload = fleet.ledger.workload
+        self._number = {name: workload.class_names.index(name) for name in workload.class_names}
+        self._classes = tuple(classes)
+        self._recent: dict[str, Index] = {}
+        self._arrived = 0
+        self._finished = 0
+        self._looked_s = scale.origin_s
+
+    def observe(self, now_s: float) -> Observation:
+        """Return what is true at `now_s`, to which the fleet must have been advanced."""
+        fleet, ledger = self._fleet, self._fleet.ledger
+        window_s = max(now_s - self._looked_s, 1e-9)
+        counts = np.bincount(
+            ledger.workload.class_index[self._arrived : ledger.arrivals],
+            minlength=len(ledger.workload.class_names),
+        )
+        done = np.array(ledger.finished[self._finished :], dtype=np.intp)
+        kinds = ledger.workload.class_index[done]
+        simulated_s = self._scale.simulated_span_s(window_s)
+        demand, latency, gaps = {}, {}, []
+        for name in self._classes:
+            number = self._number.get(name, -1)
+            mine = done[kinds == number]
+            arrivals = int(counts[number]) if number >= 0 else 0
+            demand[name] = self._demand(name, arrivals / simulated_s, mine)
+            latency[name] = self._latency(mine)
+            if demand[name].prefill_tokens_per_s is None:
+                gaps.append(Gap(f"lengths of {name}", "no request has completed yet"))
+        self._arrived, self._finished, self._looked_s = ledger.arrivals, len(ledger.finished), now_s
+        return Observation(
+            at_s=now_s,
+            window_s=window_s,
+            demand=demand,
+            pools=self._pools(),
+            latency=latency,
+            queue=fleet.queue(),
+            demand_at_s=now_s,
+            gaps=tuple(gaps),
+        )
+
+    def _demand(self, name: str, rate_rps: float, done: Index) -> ClassDemand:
+        recent = np.concatenate((self._recent.get(name, done[:0]), done))[-_RECENT:]
+        self._recent[name] = recent
+        if recent.size == 0:
+            return ClassDemand(rate_rps, *((0.0, 0.0) if rate_rps == 0 else (None, None)))
+        workload = self._fleet.ledger.workload
+        isl, osl, cached = (
+            column[recent].astype(np.float64)
+            for column in (workload.isl_tokens, workload.osl_tokens, workload.cached_tokens)
+        )
+        lengths = done if done.size else recent
+        work = np.maximum(workload.isl_tokens[lengths] - workload.cached_tokens[lengths], 1)
+        return ClassDemand(
+            arrivals_rps=rate_rps,
+            prefill_tokens_per_s=rate_rps * float(work.mean()),
+            decode_tokens_per_s=rate_rps * float(workload.osl_tokens[lengths].mean()),
+            mix=RequestMix.from_samples(isl, osl, cached),
+        )
+
+    def _latency(self, done: Index) -> LatencyReading:
+        if done.size == 0:
+            return LatencyReading()
+        ttft, tpot, _ = self._fleet.ledger.latencies(done)
+        return LatencyReading(*_quantiles(ttft), *_quantiles(tpot))
+
+    def _pools(self) -> Mapping[Role, PoolState]:
+        return {
+            role: replace(
+                pool,
+                starting=tuple(replace(s, since_s=self._scale.story_s(s.since_s)) for s in pool.starting),
+            )
+            for role, pool in self._fleet.pools().items()
+        }
+
+
+def _quantiles(seconds: Floats) -> tuple[float, float]:
+    p50, p90 = np.quantile(seconds, (0.5, 0.9))
+    return float(p50), float(p90)

@@ -1,0 +1,48 @@
+"""Run Headgate's own tick in a replay: the same function that the cluster runs."""
+
+from collections.abc import Mapping
+
+from models.decision import Record
+from models.policy import TickPolicy
+from models.values import Role
+from planner.policies.policy import World
+from planner.ports import Forecaster, Ports
+from planner.tick import Served, tick
+
+
+class Headgate:
+    """Forecast, size and decide once an interval, on what the simulated fleet shows."""
+
+    name = "headgate"
+
+    def __init__(
+        self, policy: TickPolicy, served: Served, forecaster: Forecaster, initial: Mapping[Role, int]
+    ) -> None:
+        """Bind the deployment's policy to a forecaster that may have been seeded with history."""
+        self._policy = policy
+        self._served = served
+        self._forecaster = forecaster
+        self._initial = initial
+
+    @property
+    def interval_s(self) -> float | None:
+        """Tick at the deployment's interval."""
+        return self._policy.plan.interval_s
+
+    @property
+    def initial(self) -> Mapping[Role, int]:
+        """Replicas per role at the start."""
+        return self._initial
+
+    def tick(self, now_s: float, world: World) -> str | None:
+        """Run one tick on the simulated world."""
+        ports = Ports(world.observer, self._forecaster, world.actuator, _Forget())
+        record = tick(now_s, ports, self._policy, self._served)
+        return str(record.decision) if record.decision.changes else None
+
+
+class _Forget:
+    """Keep no journal: the timeline of a replay holds what its report shows."""
+
+    def record(self, record: Record) -> None:
+        """Drop a record."""
