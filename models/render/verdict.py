@@ -33,6 +33,10 @@ class Verdict:
     headline: str
     details: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Begin the headline with a capital, although it begins with the name of a policy."""
+        object.__setattr__(self, "headline", _capital(self.headline))
+
     def __str__(self) -> str:
         """Say all of it in one paragraph."""
         return " ".join((self.headline, *self.details))
@@ -169,11 +173,10 @@ def _further(tested: PolicyResult, reference: PolicyResult, result: ReplayResult
         )
     bound = named(result, CLAIRVOYANT)
     if bound is not None and bound.gpu_hours > 0 and tested.policy != CLAIRVOYANT:
-        over = tested.gpu_hours / bound.gpu_hours - 1
-        side = "more" if over > 0 else "fewer"
+        bill = _bill(versus(tested, bound), "that")
         said.append(
             f"The {CLAIRVOYANT}, which knows the future, kept {share(bound.slo_attainment)} with "
-            f"{number(bound.gpu_hours)} GPU-hours: {tested.policy} used {percent(over)} {side}."
+            f"{number(bound.gpu_hours)} GPU-hours: {tested.policy} used {bill}."
         )
     return said
 

@@ -1,0 +1,88 @@
+"""Hold a chart as a value: what it shows, its data, its drawing, and how a reader steers it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+Number = float | int | None
+Plain = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Hold series over one shared axis, compactly; one set per group where a reader chooses between groups.
+
+    `axis` names the shared column, `values[g][s]` is the series `s` of group `g`, each as long as `at[g]`.
+    A page spreads it into rows {axis, series, value, group}.
+    """
+
+    axis: str
+    at: Mapping[str, Sequence[float]]
+    values: Mapping[str, Mapping[str, Sequence[Number]]]
+
+    def plain(self) -> dict[str, object]:
+        """Return it as JSON data."""
+        values = {g: {s: list(v) for s, v in series.items()} for g, series in self.values.items()}
+        return {"axis": self.axis, "at": {g: list(v) for g, v in self.at.items()}, "values": values}
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Hold records of named fields."""
+
+    rows: tuple[Plain, ...]
+
+    def plain(self) -> list[Plain]:
+        """Return it as JSON data."""
+        return list(self.rows)
+
+
+Data = Columns | Rows
+
+
+@dataclass(frozen=True, slots=True)
+class Swatch:
+    """One entry of a legend: a series, the CSS colour and the dash that it is drawn with."""
+
+    name: str
+    colour: str
+    dash: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Toggles:
+    """Let a reader show and hide series; `parameter` is the chart's list of what is shown.
+
+    Without a parameter it is a legend only.
+    """
+
+    label: str
+    swatches: tuple[Swatch, ...]
+    parameter: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Let a reader choose one of several groups; `parameter` is the chart's name of the chosen one."""
+
+    label: str
+    options: tuple[str, ...]
+    initial: str
+    parameter: str
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """Hold one chart: `spec` is Vega-Lite, `summary` says in words what it shows to who cannot see it.
+
+    `zoom` names the chart's time selection, where it has one, for buttons and keys to steer.
+    """
+
+    name: str
+    title: str
+    summary: str
+    spec: Plain
+    data: Mapping[str, Data]
+    caption: str = ""
+    controls: tuple[Toggles | Choice, ...] = ()
+    zoom: str = ""
+    notes: tuple[str, ...] = field(default=())
