@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.forecast.backtest import ORIGIN_STEP_S, Backtest
+from models.forecast.moving import Steps
 from models.series import Floats
 
 # The asked level moves by this much per miss. 0.03 cost 10 % pinball loss at an hour: with feedback an hour
@@ -20,10 +21,10 @@ from models.series import Floats
 ACI_STEP = 0.005
 # The asked level stays within this share of the way to certainty, so that a bad day cannot wind it up.
 ACI_REACH = 0.5
-# Bands of the backtest are renewed once per hour, as a planner that refits does.
-BLOCK = 12
-# Until this many scores are in, a prior takes part; it is gone at the last.
-PRIOR_SCORES = 120
+# Origins between two renewals of the bands in the backtest: two hours, four times what a planner waits.
+BLOCK = 24
+# Until this many scores are in, two hours of them, a prior takes part; from then on the bands are judged.
+PRIOR_SCORES = 24
 # Prior spread: relative standard deviation at one step, and the horizon at which the variance has doubled.
 PRIOR_RATIO = 0.08
 PRIOR_DOUBLES_S = 300.0
@@ -38,7 +39,7 @@ class Calibration:
     """Hold the bands of one model: `scores[i][j]` is the `levels[i]` score quantile at `horizons_s[j]`.
 
     `issued` are the quantiles at the operating level as the backtest issued them, shape (origins, horizons),
-    `feedback` counts the scores behind the longest horizon.
+    NaN where they still rested on a prior; `feedback` counts the scores behind the longest horizon.
     """
 
     levels: tuple[float, ...]
@@ -67,7 +68,7 @@ def calibrate(
     """Learn the bands of each model from its backtest of at least `window` origins.
 
     The last `window` scores make the bands. The operating level is issued again for the last `window`
-    origins, each from what was known at its hour. All backtests share origins and horizons.
+    origins, each from what was known two hours earlier at most. All backtests share origins and horizons.
     """
     asked = np.array(sorted({*levels, operating}))
     column = [int(np.searchsorted(asked, level)) for level in levels]
@@ -89,6 +90,7 @@ def _learn(test: Backtest, asked: Floats, operating: int, column: list[int], win
         rank = sample.rank(block, score[first:last])
         hits[first:last] = np.where(np.isnan(rank)[..., None], np.nan, rank[..., None] <= level)
         q = sample.quantile(block, level[:, operating : operating + 1])[:, 0]
+        q[sample.count[block] < PRIOR_SCORES] = np.nan
         issued[first:last] = test.forecast[first:last] + q * scale[first:last]
         level = _adapt(level, asked, hits, sample.lag, first, last)
     return Calibration(
@@ -105,7 +107,7 @@ def _adapt(
     level: Floats,
     asked: Floats,
     hits: Floats,
-    lag: "np.ndarray[tuple[int], np.dtype[np.intp]]",
+    lag: Steps,
     first: int,
     last: int,
 ) -> Floats:
@@ -128,9 +130,9 @@ class _Windows:
     """
 
     begins: list[int]
-    lag: "np.ndarray[tuple[int], np.dtype[np.intp]]"
+    lag: Steps
     ranked: Floats
-    count: "np.ndarray[tuple[int, int], np.dtype[np.int_]]"
+    count: Steps
     prior: Floats
 
     @classmethod
@@ -139,11 +141,11 @@ class _Windows:
         rows = len(score)
         begins = [*range(max(rows - window, 0), rows - 1, BLOCK), rows - 1]
         lag = np.ceil(horizons_s / ORIGIN_STEP_S - 1e-9).astype(np.intp)
+        # Window i of the padded scores ends with row i - 1; the newest score known at row r is r - lag.
         padded = np.concatenate((np.full((window, score.shape[1]), np.nan), score))
-        # Row r of the scores is row r + window here; the newest score known at r is that of row r - lag.
-        newest = np.array(begins)[:, None] - lag + window
-        taken = newest[..., None] - np.arange(window)
-        ranked = np.sort(padded[np.maximum(taken, 0), np.arange(len(lag))[:, None]], axis=-1)
+        slid = np.lib.stride_tricks.sliding_window_view(padded, window, axis=0)
+        newest = np.maximum(np.array(begins)[:, None] - lag + 1, 0)
+        ranked = np.sort(slid[newest, np.arange(len(lag))], axis=-1)
         spread = PRIOR_RATIO * np.sqrt(1.0 + horizons_s / PRIOR_DOUBLES_S) * np.sqrt(3.0) / np.pi
         return cls(begins, lag, ranked, (~np.isnan(ranked)).sum(axis=-1), spread)
 

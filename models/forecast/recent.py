@@ -1,6 +1,7 @@
 """Read the level of the last few minutes so that neither a gap nor one wild minute moves it."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.series import Flags, Floats, Series
 
@@ -31,7 +32,7 @@ def recent_level(recent: Series, origins_s: Floats, minutes: int) -> tuple[Float
     return np.where(count > 0, total / np.maximum(count, 1), np.nan), known
 
 
-def _median(values: Floats, known: Flags, count: np.ndarray[tuple[int], np.dtype[np.int_]]) -> Floats:
+def _median(values: Floats, known: Flags, count: NDArray[np.intp]) -> Floats:
     """Return the median of the known values of each row; 0 for a row without any."""
     ranked = np.sort(np.where(known, values, np.inf), axis=1)
     rows = np.arange(len(values))

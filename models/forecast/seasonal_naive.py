@@ -1,9 +1,9 @@
 """Forecast that demand moves as it did at this time of earlier seasons, from where it is now.
 
 For a season P the profile g(t) is the mean over past seasons k of y(t - kP) / m(t - kP), where y is demand
-smoothed over eleven minutes and m its mean over the day around it. The forecast is g(t) * m(now) * r, and r
-the recent level over what the profile says for the same minutes (seasonal naive with a level, Hyndman &
-Athanasopoulos, Forecasting: Principles and Practice, 5.2).
+smoothed over ten minutes on either side and m its mean over the day around it. The forecast is
+g(t) * m(now) * r, and r the recent level over what the profile says for the same minutes (seasonal naive,
+Hyndman & Athanasopoulos, Forecasting: Principles and Practice, 5.2, with a level).
 """
 
 from dataclasses import dataclass
@@ -11,20 +11,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.forecast.base import Fitted, NotYet
+from models.forecast.moving import Running, Steps, despiked, smoothed
 from models.forecast.recent import recent_level
-from models.series import Flags, Floats, Series
+from models.series import Floats, Series
 
 DAY_S = 86_400.0
-SMOOTH_S = 300.0
+SMOOTH_S = 600.0
 # How long before its end a fit still has to answer backtests, and how long after it ticks may ask.
 BACKTEST_S = 5 * DAY_S
 AHEAD_S = DAY_S / 4
-# A season is used where at least half of its neighbourhood was measured.
-MIN_KNOWN = 0.5
 # Below this share of the daily mean the profile is noise.
 FLOOR = 0.02
 # Added to both sides of r, as a share of the daily mean: with no demand now and none expected, r is 1.
-SHRINK = 0.05
+SHRINK = 0.02
 RATIO_BOUNDS = (0.05, 10.0)
 TRIM_FROM = 4
 MIN_LEVEL_S = 300.0
@@ -34,8 +33,8 @@ MIN_LEVEL_S = 300.0
 class SeasonalNaive:
     """Follow the mean of up to `seasons` past seasons of `season_s`, scaled to the level of the last minutes.
 
-    `level_window_s` bounds the window of the level; short horizons use twice their length, because the latest
-    minutes say more about the next ones.
+    `level_window_s` bounds the window of the level; a short horizon uses a shorter one, because the latest
+    minutes say most about the next ones.
     """
 
     season_s: float = DAY_S
@@ -66,7 +65,7 @@ class SeasonalNaive:
             return NotYet(
                 f"no {_season_name(self.season_s)} season was measured at the times that matter now"
             )
-        daily = _trailing_mean(series, round(DAY_S / series.step_s))[first:]
+        daily = Running.of(series.values, series.known).trailing(round(DAY_S / series.step_s))[first:]
         return _Profile(
             series.start_s + first * series.step_s, series.step_s, profile, daily, self.level_window_s
         )
@@ -88,9 +87,7 @@ class _Profile:
         daily = self.daily[np.clip(end - 1, 0, len(self.daily) - 1)]
         ahead = np.rint(horizons_s / self.step_s).astype(np.intp)
         out = np.empty((len(origins_s), len(horizons_s)))
-        window = np.clip(2 * horizons_s, MIN_LEVEL_S, self.level_window_s)
-        # Few distinct windows: a minute's path would otherwise read thirty of them.
-        window = np.where(window < self.level_window_s, MIN_LEVEL_S, self.level_window_s)
+        window = np.minimum(_level_window(horizons_s), self.level_window_s)
         for length_s in np.unique(window):
             ratio = self._ratio(recent, origins_s, end, daily, max(round(length_s / self.step_s), 1))
             columns = np.flatnonzero(window == length_s)
@@ -98,7 +95,7 @@ class _Profile:
             out[:, columns] = target * (daily * ratio)[:, None]
         return out
 
-    def _ratio(self, recent: Series, origins_s: Floats, end: "_Index", daily: Floats, minutes: int) -> Floats:
+    def _ratio(self, recent: Series, origins_s: Floats, end: Steps, daily: Floats, minutes: int) -> Floats:
         """Return demand over profile in the last minutes, counting the same minutes in both."""
         level, known = recent_level(recent, origins_s, minutes)
         shape = self._at(end[:, None] - np.arange(1, minutes + 1))
@@ -110,12 +107,9 @@ class _Profile:
             ratio = (level + slack) / (expected + slack)
         return np.where((count > 0) & (daily > 0), np.clip(ratio, *RATIO_BOUNDS), np.nan)
 
-    def _at(self, steps: "_Index") -> Floats:
+    def _at(self, steps: Steps) -> Floats:
         inside = (steps >= 0) & (steps < len(self.profile))
         return np.where(inside, self.profile[np.clip(steps, 0, len(self.profile) - 1)], np.nan)
-
-
-_Index = np.ndarray[tuple[int, ...], np.dtype[np.intp]]
 
 
 def _profile(series: Series, season: int, seasons: int, first: int, last: int) -> Floats:
@@ -124,9 +118,10 @@ def _profile(series: Series, season: int, seasons: int, first: int, last: int) -
     Reads nothing later than half a day after (target - season), so that no origin sees its own future.
     """
     half_day = round(DAY_S / series.step_s / 2)
-    calm = _despiked(series)
-    smooth = _centred_mean(calm, series.known, round(SMOOTH_S / series.step_s))
-    daily = _centred_mean(calm, series.known, half_day)
+    calm = despiked(series.values, series.known)
+    running = Running.of(calm, series.known)
+    smooth = smoothed(calm, running, round(SMOOTH_S / series.step_s))
+    daily = running.centred(half_day)
     with np.errstate(invalid="ignore", divide="ignore"):
         shape = np.where(daily > 0, smooth / daily, np.nan)
     steps = np.arange(first, last)
@@ -143,37 +138,9 @@ def _profile(series: Series, season: int, seasons: int, first: int, last: int) -
     return np.where(count > 0, np.maximum(mean, FLOOR), np.nan)
 
 
-def _despiked(series: Series) -> Floats:
-    """Return the median of each step and its two neighbours where all three are known."""
-    x, out = series.values, series.values.copy()
-    if len(x) < 3:
-        return out
-    a, b, c = x[:-2], x[1:-1], x[2:]
-    median = np.maximum(np.minimum(a, b), np.minimum(np.maximum(a, b), c))
-    whole = series.known[:-2] & series.known[1:-1] & series.known[2:]
-    out[1:-1] = np.where(whole, median, b)
-    return out
-
-
-def _centred_mean(values: Floats, known: Flags, reach: int) -> Floats:
-    """Return the mean of the known steps within `reach` on either side; NaN where under half is known."""
-    at = np.arange(len(values))
-    low, high = np.maximum(at - reach, 0), np.minimum(at + reach + 1, len(values))
-    return _mean_between(values, known, low, high, MIN_KNOWN * (2 * reach + 1))
-
-
-def _trailing_mean(series: Series, steps: int) -> Floats:
-    """Return at each step the mean of the known among it and the `steps - 1` before it."""
-    at = np.arange(len(series)) + 1
-    return _mean_between(series.values, series.known, np.maximum(at - steps, 0), at, 1.0)
-
-
-def _mean_between(values: Floats, known: Flags, low: _Index, high: _Index, at_least: float) -> Floats:
-    total = np.concatenate(([0.0], np.cumsum(values)))
-    seen = np.concatenate(([0], np.cumsum(known)))
-    count = seen[high] - seen[low]
-    mean = (total[high] - total[low]) / np.maximum(count, 1)
-    return np.where(count >= at_least, np.maximum(mean, 0.0), np.nan)
+def _level_window(horizons_s: Floats) -> Floats:
+    """Return how much of the past says most about a horizon: 5, 10, 20 minutes and so on, doubling."""
+    return np.asarray(MIN_LEVEL_S * 2 ** np.floor(np.log2(np.maximum(horizons_s / MIN_LEVEL_S, 1.0))))
 
 
 def _season_name(season_s: float) -> str:

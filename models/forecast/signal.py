@@ -7,7 +7,7 @@ import numpy as np
 from models.forecast.backtest import ORIGIN_STEP_S, horizons, origins, pinball, roll
 from models.forecast.base import Fitted, NotYet
 from models.forecast.candidates import candidates
-from models.forecast.conformal import Calibration, calibrate
+from models.forecast.conformal import PRIOR_SCORES, Calibration, calibrate
 from models.forecast.selection import MIN_ORIGINS, Judged, choose
 from models.policy import ForecastPolicy
 from models.series import Floats, Series
@@ -54,7 +54,7 @@ def fit_signal(series: Series, until_s: float, policy: ForecastPolicy) -> Signal
     series = series.window(-np.inf, until_s)
     judged_s = horizons(policy.reach_s, series.step_s)
     window = max(round(policy.calibration_s / ORIGIN_STEP_S), MIN_ORIGINS)
-    origins_s = origins(until_s, 2 * window)
+    origins_s = origins(until_s, min(2 * window, _origins_at_hand(series, until_s)))
     names, models, refused = [], [], []
     for candidate in candidates(policy):
         fitted = candidate.fit(series)
@@ -78,7 +78,7 @@ def fit_signal(series: Series, until_s: float, policy: ForecastPolicy) -> Signal
     return SignalFit(
         chosen=contenders[answers],
         baseline=contenders[0],
-        why="; ".join([choice.why, *refused]),
+        why="; ".join([choice.why, *dict.fromkeys(refused)]),
         fallback=fallback,
         coverage=judged[answers].coverage,
     )
@@ -100,6 +100,13 @@ def path(fit: SignalFit, recent: Series, origin_s: float, horizons_s: Floats) ->
     return Path(fit.baseline.name, fit.baseline.bands.paths(point, horizons_s), reason)
 
 
+def _origins_at_hand(series: Series, until_s: float) -> int:
+    """Count the origins since the first known step: a short history needs no long backtest."""
+    known = np.flatnonzero(series.known)
+    span_s = until_s - (series.start_s + int(known[0]) * series.step_s) if known.size else 0.0
+    return max(int(span_s / ORIGIN_STEP_S), 0) + 2
+
+
 def _judge(contender: Contender, actual: Floats, window: int, operating: float) -> Judged:
     issued = contender.bands.issued[-window:]
     unknown = np.isnan(issued) | np.isnan(actual)
@@ -109,9 +116,9 @@ def _judge(contender: Contender, actual: Floats, window: int, operating: float) 
 
 
 def _too_young(bands: Calibration) -> str | None:
-    if bands.feedback >= MIN_ORIGINS:
+    if bands.feedback >= PRIOR_SCORES:
         return None
-    needed, seen = (n * ORIGIN_STEP_S / 60 for n in (MIN_ORIGINS, bands.feedback))
+    needed, seen = (n * ORIGIN_STEP_S / 60 for n in (PRIOR_SCORES, bands.feedback))
     return (
         f"bands rest on a prior: {seen:.0f} min of feedback at the longest horizon, {needed:.0f} are needed"
     )
