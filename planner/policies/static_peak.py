@@ -19,7 +19,7 @@ _WHOLE = 300_000
 _SAMPLE = 200_000
 _STRETCH_S = 30.0
 _PAUSE_S = 60.0
-_MOST_STEPS = 64
+_MOST_STEPS = 24
 
 
 class StaticPeak:
@@ -27,7 +27,8 @@ class StaticPeak:
 
     Attainment rises with the replicas of either role. From a fleet that suffices each role is bisected down,
     the one whose replicas take most GPUs first; then one replica of a role is traded for fewer GPUs of the
-    other. A long trace is searched on evenly spaced stretches of it, and the result confirmed on all of it.
+    other. A long trace is searched on evenly spaced stretches of it; the caller confirms the result on all
+    of it, and asks for a `larger` fleet where that fails.
     """
 
     def __init__(
@@ -44,42 +45,36 @@ class StaticPeak:
         self._targets = targets
         self._simulate = simulate
         self._known: dict[tuple[int, ...], bool] = {}
+        # Whether no count that was tried keeps the promises.
+        self.exhausted = False
 
     def find(self, seed: Counts) -> dict[Role, int]:
-        """Return the smallest fleet found; the largest tried when no count keeps the promises."""
-        enough = self._grow(dict(seed), self._suffices)
-        if enough is None:
+        """Return the smallest fleet found, or the seed when no count keeps the promises."""
+        counts = dict(seed)
+        for _ in range(_MOST_STEPS):
+            if self._suffices(counts):
+                break
+            counts = self.larger(counts)
+        else:
+            self.exhausted = True
             return dict(seed)
-        counts = enough
         for role in sorted(counts, key=lambda r: -self._gpus[r]):
             counts = self._shrink(counts, role)
-        counts = self._trade(counts)
-        if self._sample is self._workload:
-            return counts
-        return self._grow(counts, self._confirmed) or counts
+        return self._trade(counts)
+
+    @staticmethod
+    def larger(counts: Counts) -> dict[Role, int]:
+        """Add a tenth, at least one replica, to every role."""
+        return {role: n + max(n // 10, 1) for role, n in counts.items()}
 
     def _suffices(self, counts: Counts) -> bool:
         key = tuple(counts.values())
         if key not in self._known:
-            self._known[key] = self._keeps(counts, self._sample)
+            attained = self._simulate(counts, self._sample)
+            self._known[key] = all(
+                share is None or share >= self._targets[name] for name, share in attained.items()
+            )
         return self._known[key]
-
-    def _confirmed(self, counts: Counts) -> bool:
-        return self._keeps(counts, self._workload)
-
-    def _keeps(self, counts: Counts, workload: Workload) -> bool:
-        attained = self._simulate(counts, workload)
-        return all(share is None or share >= self._targets[name] for name, share in attained.items())
-
-    def _grow(self, counts: dict[Role, int], suffices: Callable[[Counts], bool]) -> dict[Role, int] | None:
-        """Add a tenth, at least one, to every role until it suffices."""
-        for _ in range(_MOST_STEPS):
-            if suffices(counts):
-                return counts
-            if max(counts.values()) > 4096:
-                break
-            counts = {role: n + max(n // 10, 1) for role, n in counts.items()}
-        return None
 
     def _shrink(self, counts: dict[Role, int], role: Role) -> dict[Role, int]:
         low, high = 0, counts[role]

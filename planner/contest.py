@@ -1,0 +1,192 @@
+"""Run several policies on one stage, side by side, and gather what a report needs."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from typing import Any
+
+from models.errors import ConfigError
+from models.policy import TickPolicy
+from models.simulation.scorecard import PolicyResult
+from models.values import Role
+from planner.forecasting import Forecasting
+from planner.policies import sizing
+from planner.policies.headgate import Headgate
+from planner.policies.hpa import Hpa
+from planner.policies.policy import Policy
+from planner.policies.static import Static
+from planner.policies.static_peak import StaticPeak
+from planner.replay import Progress, Stage, attainment_of, replay
+from planner.tick import Served
+
+POLICIES = ("headgate", "static-peak", "static-mean", "hpa")
+# Below this a second process costs more than it saves.
+_PARALLEL_FROM = 300_000
+_POLL_S = 0.2
+# Policies that scale begin with a fleet for the first minutes of the trace, story time.
+_FIRST_S = 600.0
+# How often static-peak's fleet is enlarged when the whole trace does not confirm it.
+_ENLARGE = 8
+# The share of its progress that static-peak's search takes.
+_SEARCH_SHARE = 0.5
+
+# Called with a policy's name and the share of its run that is done.
+Watch = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """Hold what the contestants of one deployment are made of.
+
+    `initial` is the fleet that policies which scale begin with (`None`: sized for the first ten minutes of
+    the trace).
+    """
+
+    policy: TickPolicy
+    served: Served
+    initial: Mapping[Role, int] | None = None
+
+
+def contest(
+    names: Sequence[str], stage: Stage, setup: Setup, watch: Watch | None = None, jobs: int | None = None
+) -> tuple[PolicyResult, ...]:
+    """Replay every named policy, in the order given; raises ConfigError for a name that is none.
+
+    `jobs` processes run at once (`None`: one per core, and a single one for a small workload).
+    """
+    for name in names:
+        check_name(name, stage)
+    seen = watch or _nobody
+    most = min(len(names), jobs or os.cpu_count() or 1)
+    if most <= 1 or (jobs is None and len(stage.workload) < _PARALLEL_FROM):
+        return tuple(compete(name, stage, setup, _for(name, seen)) for name in names)
+    return _side_by_side(names, stage, setup, seen, most)
+
+
+def check_name(name: str, stage: Stage) -> None:
+    """Raise ConfigError unless `name` is a policy that can run on the stage."""
+    if name in POLICIES:
+        return
+    if not name.startswith("static:"):
+        known = ", ".join((*POLICIES, "static:P,D"))
+        raise ConfigError(f"policy {name!r} is not known; choose among {known}")
+    _stated(name, tuple(stage.layouts))
+
+
+def split_names(text: str) -> list[str]:
+    """Cut `headgate,static:3,2,hpa` into policies: a number after a static fleet belongs to it."""
+    names: list[str] = []
+    for part in (piece.strip() for piece in text.split(",")):
+        if part.isdigit() and names and names[-1].startswith("static:"):
+            names[-1] += f",{part}"
+        elif part:
+            names.append(part)
+    return list(dict.fromkeys(names))
+
+
+def compete(name: str, stage: Stage, setup: Setup, progress: Progress) -> PolicyResult:
+    """Run one policy by its name."""
+    if name == "static-peak":
+        return _static_peak(stage, setup, progress)
+    return replay(stage, _policy(name, stage, setup), progress)
+
+
+def _policy(name: str, stage: Stage, setup: Setup) -> Policy:
+    plan, layouts = setup.policy.plan, stage.layouts
+    if name == "static-mean":
+        return Static(name, sizing.mean_fleet(stage.workload, layouts, plan))
+    if name.startswith("static:"):
+        return Static(name, _stated(name, tuple(layouts)))
+    first_s = stage.scale.simulated_span_s(_FIRST_S)
+    initial = setup.initial or sizing.first_fleet(stage.workload, layouts, plan, first_s)
+    if name == "hpa":
+        return Hpa(sizing.in_flight_targets(stage.workload, layouts, plan), plan.pools, initial)
+    forecasting = Forecasting(setup.policy.forecast, [c.name for c in plan.classes], plan.hold_horizon_s())
+    forecasting.seed(stage.history)
+    return Headgate(setup.policy, setup.served, forecasting, initial)
+
+
+def _stated(name: str, roles: Sequence[Role]) -> dict[Role, int]:
+    """Read `static:P,D`: one count per role, in the order prefill, decode."""
+    parts = name.removeprefix("static:").split(",")
+    if len(parts) != len(roles) or not all(part.isdigit() and int(part) >= 1 for part in parts):
+        wanted = ",".join(role[0].upper() for role in roles)
+        raise ConfigError(
+            f"policy {name!r}: write static:{wanted} with a count of at least 1 for {' and '.join(roles)}"
+        )
+    return {role: int(part) for role, part in zip(roles, parts, strict=True)}
+
+
+def _static_peak(stage: Stage, setup: Setup, progress: Progress) -> PolicyResult:
+    """Search the smallest sufficient fleet, and enlarge it until the whole trace confirms it."""
+    plan, layouts = setup.policy.plan, stage.layouts
+    tried = 0
+
+    def simulate(counts: Mapping[Role, int], workload: Any) -> Mapping[str, float | None]:
+        nonlocal tried
+        tried += 1
+        # How many candidates there will be is not known: each takes a share of what is left.
+        progress(_SEARCH_SHARE * (1 - 0.85**tried))
+        return attainment_of(stage, counts, workload)
+
+    targets = plan.targets()
+    search = StaticPeak(stage.workload, layouts, targets, simulate)
+    counts = search.find(sizing.peak_fleet(stage.workload, layouts, plan))
+    for left in reversed(range(_ENLARGE)):
+        fleet = Static("static-peak", counts)
+        result = replay(stage, fleet, lambda share: progress(_SEARCH_SHARE + (1 - _SEARCH_SHARE) * share))
+        kept = all(c.slo_attainment is None or c.slo_attainment >= targets[c.name] for c in result.classes)
+        if kept or search.exhausted or not left:
+            return result
+        counts = search.larger(counts)
+    raise AssertionError("the last fleet is returned whatever it attains")
+
+
+def _side_by_side(
+    names: Sequence[str], stage: Stage, setup: Setup, watch: Watch, most: int
+) -> tuple[PolicyResult, ...]:
+    """Run policies in processes; spawned, because a fork of a process with threads may hang."""
+    context = multiprocessing.get_context("spawn")
+    shares = context.Array("d", len(names))
+    with ProcessPoolExecutor(most, mp_context=context, initializer=_share, initargs=(shares,)) as pool:
+        running: dict[Future[PolicyResult], int] = {
+            pool.submit(_compete_apart, i, name, stage, setup): i for i, name in enumerate(names)
+        }
+        waiting = set(running)
+        try:
+            while waiting:
+                _, waiting = wait(waiting, timeout=_POLL_S, return_when=FIRST_COMPLETED)
+                for i, name in enumerate(names):
+                    watch(name, shares[i])
+                for future in set(running) - waiting:
+                    future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+        return tuple(future.result() for future in running)
+
+
+# A process of the pool writes its progress here; set once, when the process begins.
+_shares: Any = None
+
+
+def _share(shares: Any) -> None:
+    global _shares  # noqa: PLW0603 - an initializer has no other way to hand a shared array to later calls
+    _shares = shares
+
+
+def _compete_apart(i: int, name: str, stage: Stage, setup: Setup) -> PolicyResult:
+    def progress(share: float) -> None:
+        _shares[i] = share
+
+    return compete(name, stage, setup, progress)
+
+
+def _for(name: str, watch: Watch) -> Progress:
+    return lambda share: watch(name, share)
+
+
+def _nobody(name: str, share: float) -> None:
+    """Watch nothing."""

@@ -1,0 +1,106 @@
+"""Set the stage of a replay: read the trace and its history, or generate the embedded day."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from models.artifact import LayoutProfile
+from models.errors import ConfigError, TraceError
+from models.policy import ClassMatch, TickPolicy
+from models.simulation.story import REAL_DAY_S, Story
+from models.values import Role
+from planner.observe.demand_history import read_history
+from planner.observe.trace import Trace, read_trace
+from planner.replay import Stage
+
+DEMO = "demo"
+# Each story minute of the embedded day is 15 seconds of traffic at its true rate: four million requests,
+# half a minute a policy.
+DEMO_COMPRESSION = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Say what to replay: a trace file or the embedded day, its history, at what rate, from which seed."""
+
+    trace: str
+    history: Path | None = None
+    rate_scale: float = 1.0
+    seed: int = 0
+
+
+def stage_for(
+    asked: Asked,
+    policy: TickPolicy,
+    layouts: Mapping[Role, LayoutProfile],
+    matches: Sequence[ClassMatch],
+) -> tuple[Stage, tuple[str, ...]]:
+    """Return the stage, and what a person should know about what was read.
+
+    `demo:N` compresses the embedded day N times. Raises TraceError for input that cannot be used, ConfigError
+    for a configuration that does not fit the embedded day.
+    """
+    told = _story(asked.trace)
+    if told is None:
+        trace = read_trace(Path(asked.trace), matches)
+        workload, skipped, compression = trace.workload, trace.skipped_rows, 1.0
+        notes, name = _notes(trace), trace.name
+    else:
+        missing = [name for name in told.classes if name not in {m.request_class for m in matches}]
+        if missing:
+            raise ConfigError(
+                f"the embedded day has the classes {' and '.join(told.classes)}; the deployment lacks "
+                f"{missing[0]}: see config/examples/demo.yaml"
+            )
+        workload, skipped, compression = told.workload(asked.seed), 0, told.compression
+        notes, name = (_compressed(told),) if compression > 1 else (), DEMO
+    if asked.rate_scale != 1.0:
+        workload = workload.scaled(asked.rate_scale, asked.seed)
+        if len(workload) == 0:
+            raise TraceError(f"{name}: no request is left at a rate scaled by {asked.rate_scale:g}")
+    stage = Stage(
+        trace=name,
+        workload=workload,
+        layouts=layouts,
+        classes=policy.plan.classes,
+        startup_s={role: pool.startup_s for role, pool in policy.plan.pools.items()},
+        router=policy.plan.router,
+        budget_gpus=policy.plan.budget_gpus,
+        interval_s=policy.plan.interval_s,
+        compression=compression,
+        seed=asked.seed,
+        skipped_rows=skipped,
+    )
+    return _with_history(stage, asked, told), notes
+
+
+def _with_history(stage: Stage, asked: Asked, told: Story | None) -> Stage:
+    if asked.history is not None:
+        names = [c.name for c in stage.classes]
+        return replace(stage, history=read_history(asked.history, names))
+    if told is not None:
+        return replace(stage, history=told.history(seed=asked.seed))
+    return stage
+
+
+def _story(trace: str) -> Story | None:
+    """Return the embedded day that `demo` or `demo:N` names; a file of that name is written ./demo."""
+    name, sign, text = trace.partition(":")
+    if name != DEMO:
+        return None
+    try:
+        compression = float(text) if sign else DEMO_COMPRESSION
+        return Story(day_s=REAL_DAY_S / compression)
+    except (ValueError, ZeroDivisionError):
+        raise TraceError(f"{trace!r}: write demo, or demo:N with a compression N of at least 1") from None
+
+
+def _notes(trace: Trace) -> tuple[str, ...]:
+    return (trace.summary(),) if trace.skipped_rows or trace.reordered else ()
+
+
+def _compressed(told: Story) -> str:
+    return (
+        f"The embedded day is compressed {told.compression:g} times: each minute of it is "
+        f"{60 / told.compression:.3g} s of traffic at its true rate; start-up and drain are compressed alike."
+    )
