@@ -18,6 +18,7 @@ INK, SOFT, RULE, PAPER = "var(--ink)", "var(--soft)", "var(--rule)", "var(--pape
 # Room beside the plotting area: a fixed one, so that stacked panels share their time axis to the pixel.
 LEFT, RIGHT = 56, 14
 HOVER, ZOOM = "hover", "zoom"
+LOGARITHMIC_TICKS = tuple(digit * 10.0**power for power in range(-3, 9) for digit in (1, 3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,7 @@ def _y(panel: Panel) -> alt.Y:
     scale = alt.Scale(type=kind, nice=True, **bounds)
     axis = _value_axis(panel.format)
     if panel.logarithmic:
-        axis.values = [digit * 10.0**power for power in range(-3, 9) for digit in (1, 3)]
+        axis.values = list(LOGARITHMIC_TICKS)
     return alt.Y("value:Q", scale=scale, axis=axis)
 
 
@@ -176,12 +177,13 @@ def _hover_line(base: alt.Chart, x: alt.X, panel: Panel) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Describe one axis of a chart that is not over time."""
+    """Describe one axis of a chart that is not over time; without `ticks` Vega chooses them."""
 
     title: str
     format: str = ",.3~f"
     logarithmic: bool = False
     zero: bool = True
+    ticks: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,14 +203,16 @@ def points(
     joined: bool = False,
     labels: Sequence[Label] = (),
     marks: Sequence[Mark] = (),
-    chosen: str = "",
-    initial: str = "",
+    shown: str = "",
     height: int = 300,
 ) -> dict[str, Any]:
-    """Draw rows {x, y, series, group} as points, `joined` by a line per series or named by `labels`."""
+    """Draw rows {x, y, series} as points, `joined` by a line per series or named by `labels`.
+
+    `shown` names the parameter that lists the visible series; all are at first.
+    """
     base = alt.Chart(alt.NamedData(data))
-    if chosen:
-        base = base.transform_filter(f"datum.group === {chosen}")
+    if shown:
+        base = base.transform_filter(f"indexof({shown}, datum.series) >= 0")
     names = [s.name for s in swatches]
     colour = alt.Color(
         "series:N", scale=alt.Scale(domain=names, range=[s.colour for s in swatches]), legend=None
@@ -218,9 +222,11 @@ def points(
         scale=alt.Scale(domain=names, range=[list(s.dash) or [1, 0] for s in swatches]),
         legend=None,
     )
-    across = alt.X("x:Q", scale=_scale(x), axis=alt.Axis(title=x.title, format=x.format, tickCount=6))
-    up_axis = _value_axis(y.format)
-    up = alt.Y("y:Q", scale=_scale(y), axis=up_axis)
+    x_axis, y_axis = alt.Axis(title=x.title, format=x.format, tickCount=6), _value_axis(y.format)
+    for axis, scale in ((x_axis, x), (y_axis, y)):
+        if scale.ticks:
+            axis.values = list(scale.ticks)
+    across, up = alt.X("x:Q", scale=_scale(x), axis=x_axis), alt.Y("y:Q", scale=_scale(y), axis=y_axis)
     tooltip = [
         alt.Tooltip("series:N", title=" "),
         alt.Tooltip("x:Q", title=x.title, format=x.format),
@@ -234,7 +240,7 @@ def points(
         layers += [_name(base, across, up, label) for label in labels]
     layers.append(dots.encode(across, up, colour, tooltip=tooltip))
     title = alt.Title(y.title, anchor="start", frame="group")
-    params = [alt.VariableParameter(name=chosen, value=initial)] if chosen else []
+    params = [alt.VariableParameter(name=shown, value=names)] if shown else []
     return _finished(alt.layer(*layers, params=params).properties(width=600, height=height, title=title))
 
 
@@ -364,8 +370,10 @@ def ranges(data: str, title: str) -> dict[str, Any]:
 
 def _scale(scale: Scale) -> alt.Scale:
     kind: Any = "log" if scale.logarithmic else "linear"
-    bounds: dict[str, Any] = {} if scale.logarithmic else {"zero": scale.zero}
-    return alt.Scale(type=kind, nice=True, padding=18, **bounds)
+    bounds: dict[str, Any] = {"padding": 18} if scale.logarithmic or not scale.zero else {"zero": True}
+    if not scale.logarithmic:
+        bounds["zero"] = scale.zero
+    return alt.Scale(type=kind, nice=not scale.logarithmic, **bounds)
 
 
 def _path(name: str) -> str:

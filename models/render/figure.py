@@ -52,12 +52,13 @@ class Swatch:
 class Toggles:
     """Let a reader show and hide series; `parameter` is the chart's list of what is shown.
 
-    Without a parameter it is a legend only.
+    Without a parameter it is a legend only; `filled` says that it explains areas and not lines.
     """
 
     label: str
     swatches: tuple[Swatch, ...]
     parameter: str = ""
+    filled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

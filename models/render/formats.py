@@ -84,6 +84,12 @@ def plural(count: float, noun: str) -> str:
     return f"{number(count)} {noun}" + ("" if count == 1 else "s")
 
 
+def sentence(text: str) -> str:
+    """Write a text as a sentence: a capital first, a full stop last."""
+    text = text.strip()
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '!', '?')) else '.'}" if text else ""
+
+
 def _digits(value: float) -> str:
     """Keep three significant digits, without an exponent and without trailing zeros."""
     if value == 0:

@@ -70,7 +70,7 @@ def timeline_figure(result: ReplayResult, tested: PolicyResult) -> Figure | None
             Toggles("Policies", policies, "policies"),
             Toggles("Classes", classes, "classes"),
             Choice("Chosen policy", tuple(names), tested.policy, "focus"),
-            Toggles("States", states),
+            Toggles("States", states, filled=True),
         ),
         zoom="load",
         notes=(thinning(result),),
@@ -87,7 +87,6 @@ def trade_figure(result: ReplayResult) -> Figure | None:
             "x": round(p.gpu_hours, 2),
             "y": round((p.slo_attainment or 0.0) * 100, 4),
             "series": p.policy,
-            "group": "",
         }
         for p in scored
     )

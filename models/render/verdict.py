@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from models.render.formats import number, percent, points, share, words
+from models.render.formats import number, percent, points, sentence, share, words
 from models.simulation.scorecard import PolicyResult, ReplayResult
 
 SUBJECT = "headgate"
@@ -34,8 +34,8 @@ class Verdict:
     details: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        """Begin the headline with a capital, although it begins with the name of a policy."""
-        object.__setattr__(self, "headline", _capital(self.headline))
+        """Begin the headline with a capital, though it may begin with the name of a policy."""
+        object.__setattr__(self, "headline", sentence(self.headline))
 
     def __str__(self) -> str:
         """Say all of it in one paragraph."""
@@ -131,7 +131,7 @@ def _compare(
         return Verdict(
             tone,
             f"{tested.policy} missed its promise: {words(broken)}.",
-            (f"{_capital(figures)}.", end),
+            (sentence(figures), end),
         )
     if kept(tested, result) is None and gain < -SAME_ATTAINMENT:
         tone = Tone.MIXED if cheaper else Tone.BAD
@@ -141,11 +141,11 @@ def _compare(
     lost = f", {points(gain)} fewer than {reference.policy}" if gain < -SAME_ATTAINMENT else ""
     if cheaper:
         return Verdict(
-            Tone.GOOD, f"{tested.policy} kept its promise with {bill}.", (f"{_capital(figures)}{lost}.",)
+            Tone.GOOD, f"{tested.policy} kept its promise with {bill}.", (sentence(f"{figures}{lost}"),)
         )
     tone = Tone.BAD if dearer and gain < SAME_ATTAINMENT else Tone.MIXED
     head = f"{tested.policy} saved nothing here: it used {bill}."
-    return Verdict(tone, head, (f"{_capital(figures)}{lost}.",))
+    return Verdict(tone, head, (sentence(f"{figures}{lost}"),))
 
 
 def _bill(cost: float | None, reference: str) -> str:
@@ -189,7 +189,3 @@ def _beats(rival: PolicyResult, tested: PolicyResult, result: ReplayResult) -> b
         return True
     cheaper = rival.gpu_hours < tested.gpu_hours * (1 - SAME_COST_RATIO)
     return cheaper and (theirs >= ours - SAME_ATTAINMENT or (rival_kept is True and tested_kept is True))
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]

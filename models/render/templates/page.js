@@ -105,7 +105,7 @@
     const button = Object.assign(document.createElement("button"), { type: "button", className: "more" });
     const label = () => {
       const open = table.classList.contains("all");
-      button.textContent = open ? "Fewer columns" : `${table.dataset.more} more columns`;
+      button.textContent = open ? "Fewer columns" : `${table.dataset.more} more column${table.dataset.more === "1" ? "" : "s"}`;
       button.setAttribute("aria-expanded", open);
     };
     button.onclick = () => {
