@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from config.document import KeyPath
 from config.overlay import dotted
 from config.section import PROBLEMS
-from config.sources import MASK
+from config.sources import MASK, is_header_name
 from config.structure import below, place
 
 Finding = tuple[KeyPath, str]
@@ -35,14 +35,18 @@ def findings(error: ValidationError, values: Any) -> Iterator[Finding]:
                 )
         elif problem["type"] == "too_short" and len(_written(values, path) or ()) >= context["min_length"]:
             continue  # items that are wrong were not counted; each has a finding of its own
-        elif path and path[-1] == "[key]":
+        elif path[: len(_SECRET)] == _SECRET and _spills(path):
             # Whoever mistakes the form of a header has its secret in the name.
-            if path[: len(_SECRET)] == _SECRET:
-                yield _SECRET, "holds a name that is not a header's; write `Name: value`"
-            else:
-                yield path[:-1], str(context["error"])
+            yield _SECRET, "holds a name that is not a header's; write `Name: value`"
+        elif path and path[-1] == "[key]":
+            yield path[:-1], str(context["error"])
         else:
             yield path, _sentence(problem["type"], path, context, problem["msg"], problem["input"])
+
+
+def _spills(path: KeyPath) -> bool:
+    """Whether a path below the headers goes through what is no header's name."""
+    return any(not is_header_name(str(name)) for name in path[len(_SECRET) : len(_SECRET) + 1])
 
 
 def _sentence(kind: str, path: KeyPath, context: Mapping[str, Any], message: str, value: Any) -> str:

@@ -4,7 +4,7 @@ from typing import Any
 
 from config.schema import Settings
 from config.section import Section
-from config.structure import key_of, sections_in
+from config.structure import Place, key_of, sections_in
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -28,6 +28,7 @@ def _as_written(section: type[Section], schema: dict[str, Any]) -> None:
     bounds = {key_of(name, field): _bounds(field.metadata) for name, field in section.model_fields.items()}
     for key, described in schema.get("properties", {}).items():
         described.pop("title", None)
+        described["description"] = Place(section=section).keys[key]
         if "default" in described:
             described["default"] = defaults.get(key)
         value = described["anyOf"][0] if "anyOf" in described else described

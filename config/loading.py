@@ -112,7 +112,7 @@ def _check(values: dict[str, Any], base: Path) -> tuple[Settings | None, list[Fi
     try:
         return Settings.model_validate(values, context={"base": base}), []
     except ValidationError as error:
-        found = list(findings(error, values))
+        found = list(dict.fromkeys(findings(error, values)))
     # Rules between sections are checked once each section is right. So that all errors are told at once, look
     # again without what was wrong; a rule about a section that had an error would only repeat it.
     at_fault = [path for path, _ in found]

@@ -105,6 +105,8 @@ def _find(values: Any, keys: tuple[str, ...]) -> KeyPath:
         else:
             # Header and label names are free; a variable's name can hold neither case nor hyphens.
             rest = "__".join(keys[position:])
+            if not rest:
+                raise ValueError(f"names no entry of {dotted(path)}")
             step = _entry(here, rest, hyphens=bool(path) and path[-1] == "headers")
             return (*path, step)
         path = (*path, step)

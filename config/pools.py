@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from config.quantities import Count, Duration
+from config.quantities import Count, Duration, write_duration
 from config.section import Problems, Section, refuse
 from models.policy import PoolPolicy
 from models.values import Parallelism, Role
@@ -100,7 +100,8 @@ class PoolSettings(Section):
         if self.max_replicas is not None and self.max_replicas < self.min_replicas:
             problems.append((("max",), f"is below `min` ({self.min_replicas})"))
         if self.startup_p99_s < self.startup_s:
-            problems.append((("startup_p99",), f"is below `startup` ({self.startup_s:g}s)"))
+            most, usual = write_duration(self.startup_p99_s), write_duration(self.startup_s)
+            problems.append((("startup_p99",), f"{most} is below `startup` ({usual}); state a longer one"))
         refuse(problems)
         return self
 

@@ -152,7 +152,9 @@ class Settings(Section):
         description="The Prometheus API that demand is read from. null: none; enough for a replay.",
     )
     journal: JournalSettings = Field(
-        default_factory=JournalSettings, description="Where the records of all ticks are kept."
+        default={},
+        validate_default=True,  # so that its folder, too, starts at the file
+        description="Where the records of all ticks are kept.",
     )
     deployments: tuple[DeploymentSettings, ...] = Field(
         min_length=1, max_length=1000, description="The served models that Headgate looks after."

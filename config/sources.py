@@ -39,8 +39,13 @@ def _base_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def is_header_name(text: str) -> bool:
+    """Whether a text is a token as RFC 9110, section 5.6.2, defines it."""
+    return re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", text) is not None
+
+
 def _token(text: str) -> str:
-    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", text):  # RFC 9110, section 5.6.2
+    if not is_header_name(text):
         raise ValueError("is not a header's name")
     return text
 
