@@ -9,7 +9,7 @@ from models.metric_names import MetricNames
 from models.observation import ClassDemand, Gap, LatencyReading, Observation, PoolState, QueueReading
 from models.policy import ClassMatch
 from models.units import show_duration
-from models.values import Role
+from models.values import Role, Signal
 from planner.observe import queries
 from planner.observe.counters import MISSED_SCRAPES, needs_targets, scrape_interval_s
 from planner.observe.demand import (
@@ -73,6 +73,11 @@ class _Seen:
     waiting_tokens: float = 0.0
     absent: bool = False
 
+    @property
+    def complete(self) -> bool:
+        """Whether every signal is known; half a demand must not count as fresh."""
+        return all(self.demand.value(signal) is not None for signal in Signal)
+
 
 _NOTHING = _Seen(ClassDemand(None, None, None))
 
@@ -113,7 +118,7 @@ class PrometheusObserver:
                 break
         self._settle_absent(seen, now_s, gaps)
         gaps += self._noted()
-        known = [s.at_s for s in seen.values() if s.at_s is not None]
+        known = [s.at_s for s in seen.values() if s.at_s is not None and s.complete]
         return Observation(
             at_s=now_s,
             window_s=self._window_s,

@@ -21,9 +21,16 @@ from planner.observe.samples import Samples, at_true_times, joined
 
 GRID_S = 60.0
 
+# Restarts that are looked at closely; a process that restarts more often has other troubles.
+MOST_RESTARTS = 100
+
 
 class PrometheusHistory:
-    """Implement the HistorySource port; `gaps` says what the last reading lacked."""
+    """Implement the HistorySource port.
+
+    `gaps` says what the last reading lacked, `failed` whether some of it was for want of an answer, so that
+    trying again may tell more.
+    """
 
     def __init__(self, server: PrometheusServer, names: MetricNames, target: Target) -> None:
         """Prepare to read; raises ObserveError for classes that Prometheus cannot tell apart."""
@@ -31,6 +38,7 @@ class PrometheusHistory:
         self._names = names
         self._matchers = target.matchers(names)
         self.gaps: tuple[Gap, ...] = ()
+        self.failed = False
 
     def history(self, until_s: float, span_s: float) -> Mapping[str, Mapping[Signal, Series]]:
         """Return per class and signal a one-minute series; what could not be read is unknown.
@@ -42,10 +50,13 @@ class PrometheusHistory:
         )
         found: dict[str, Mapping[Signal, Series]] = {}
         gaps: list[Gap] = []
+        self.failed = False
         if len(edges) > 1:
             plan = queries.chunks(until_s, span_s)
             for name, matchers in self._matchers.items():
-                series = self._read(name, matchers, plan, edges, gaps)
+                reading = _Reading(self._server, plan, f"history of {name}", gaps)
+                series = self._read(reading, matchers, edges)
+                self.failed |= reading.failed
                 if series is not None:
                     found[name] = series
         notes = self._server.forget_notes()
@@ -56,18 +67,19 @@ class PrometheusHistory:
         return found
 
     def _read(
-        self, name: str, matchers: Sequence[Matcher], plan: Sequence[Chunk], edges: Floats, gaps: list[Gap]
+        self, reading: "_Reading", matchers: Sequence[Matcher], edges: Floats
     ) -> Mapping[Signal, Series] | None:
         names = self._names
-        reading = _Reading(self._server, plan, f"history of {name}", gaps)
         counted = list(dict.fromkeys((*names.started, *names.completed, *names.in_flight)))
         values = reading.ranges(queries.selector(counted, matchers))
         first = choose_arrivals(names, named(_flat(values)))
         if first is None:
-            gaps.append(Gap(reading.what, f"no samples of {' or '.join((*names.started, *names.completed))}"))
+            counters = " or ".join((*names.started, *names.completed))
+            reading.gaps.append(Gap(reading.what, f"no samples of {counters}"))
             return None
         chosen = dict.fromkeys(s.name for s in (*first.counters, *first.gauges))
-        arrivals = choose_arrivals(names, named(reading.at_true_times(values, list(chosen), matchers)))
+        placed = reading.at_true_times(values, list(chosen), matchers)
+        arrivals = choose_arrivals(names, named(reading.with_restarts(placed, matchers)))
         if arrivals is None:
             return None
         up: list[Samples] = []
@@ -87,6 +99,7 @@ class _Reading:
     plan: Sequence[Chunk]
     what: str
     gaps: list[Gap]
+    failed: bool = False
 
     def ranges(self, query: str) -> list[list[Samples]]:
         """Return, per chunk, the answer to a query."""
@@ -106,14 +119,44 @@ class _Reading:
                 placed += at_true_times(mine, times)
         return joined(placed)
 
+    def with_restarts(self, series: Sequence[Samples], matchers: Sequence[Matcher]) -> list[Samples]:
+        """Add every stored sample around a restart that was read coarsely: it shows what came before."""
+        more: list[Samples] = []
+        for s in series:
+            for i in np.flatnonzero((np.diff(s.values) < 0) & (s.step_s[1:] > GRID_S)):
+                if len(more) >= MOST_RESTARTS:
+                    break
+                from_s, until_s = float(s.at_s[i]), float(s.at_s[i + 1])
+                more += self._stored(s, matchers, from_s, until_s)
+        return joined([*series, *more])
+
+    def _stored(
+        self, series: Samples, matchers: Sequence[Matcher], from_s: float, until_s: float
+    ) -> list[Samples]:
+        query = queries.latest([series.name], matchers, until_s - from_s)
+        try:
+            found = self.server.instant(query, until_s)
+        except ObserveError as error:
+            self._failed(error)
+            return []
+        return [
+            Samples(s.labels, s.at_s, s.values, np.full(len(s.at_s), GRID_S))
+            for s in found
+            if s.key() == series.key()
+        ]
+
     def _range(self, query: str, chunk: Chunk) -> list[Samples]:
         try:
             return self.server.range(query, chunk)
         except ObserveError as error:
-            gap = Gap(self.what, str(error))
-            if gap not in self.gaps:
-                self.gaps.append(gap)
+            self._failed(error)
             return []
+
+    def _failed(self, error: ObserveError) -> None:
+        self.failed = True
+        gap = Gap(self.what, str(error))
+        if gap not in self.gaps:
+            self.gaps.append(gap)
 
 
 def _flat(parts: Sequence[list[Samples]]) -> list[Samples]:

@@ -1,0 +1,95 @@
+"""Run ticks for months: every deployment on its interval, until somebody asks to stop."""
+
+import logging
+import signal
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import FrameType
+
+from models.decision import Outcome, Record, Status
+from models.errors import HeadgateError
+from planner.ports import Clock
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One deployment's tick: called with the time in Unix seconds, at every `interval_s`."""
+
+    deployment: str
+    interval_s: float
+    tick: Callable[[float], Record]
+
+
+def run_once(job: Job, clock: Clock) -> Outcome:
+    """Run one tick and log what came of it; whatever it raises becomes a failed Outcome."""
+    begin_s = clock.now_s()
+    fields: dict[str, object] = {"deployment": job.deployment}
+    try:
+        record = job.tick(begin_s)
+    except HeadgateError as error:
+        outcome = Outcome(Status.FAILED, str(error))
+        _LOG.error("tick failed: %s", error, extra={"fields": fields})
+    except Exception as error:  # noqa: BLE001 (the one place: a defect in a tick must not end the loop)
+        outcome = Outcome(Status.FAILED, f"{type(error).__name__}: {error}")
+        _LOG.exception("tick failed by a defect; please report it", extra={"fields": fields})
+    else:
+        outcome = record.outcome
+        fields |= {
+            "tick": record.tick_id,
+            "status": outcome.status.value,
+            "current": {role.value: n for role, n in record.decision.current.items()},
+            "final": {role.value: n for role, n in record.decision.final.items()},
+            "gaps": len(record.observation.gaps),
+            "seconds": round(clock.now_s() - begin_s, 3),
+        }
+        _LOG.info("%s", record.decision, extra={"fields": fields})
+    return outcome
+
+
+def run(jobs: Sequence[Job], clock: Clock, stop: threading.Event) -> None:
+    """Run every job now and then on its interval, each one at a time, until `stop` is set.
+
+    A tick that overruns its interval delays the next one and never doubles it; ticks that were missed (a
+    suspended machine) are run once. The tick in progress is finished before this returns.
+    """
+    from apscheduler.executors.pool import ThreadPoolExecutor
+    from apscheduler.schedulers.background import BackgroundScheduler
+    from apscheduler.triggers.interval import IntervalTrigger
+
+    pool = ThreadPoolExecutor(max_workers=max(len(jobs), 1))
+    scheduler = BackgroundScheduler(executors={"default": pool}, timezone=UTC)
+    for job in jobs:
+        scheduler.add_job(
+            run_once,
+            IntervalTrigger(seconds=job.interval_s, timezone=UTC),
+            args=(job, clock),
+            id=job.deployment,
+            name=f"tick of {job.deployment}",
+            next_run_time=datetime.fromtimestamp(clock.now_s(), UTC),
+            coalesce=True,
+            max_instances=1,
+            misfire_grace_time=None,
+        )
+    scheduler.start()
+    try:
+        stop.wait()
+    finally:
+        _LOG.info("stopping: no further tick begins")
+        scheduler.shutdown(wait=True)
+
+
+def stop_on_signals(stop: threading.Event) -> None:
+    """Set `stop` on SIGTERM and SIGINT; a second signal ends the process at once, as usual."""
+
+    def handle(number: int, _: FrameType | None) -> None:
+        _LOG.info("%s received", signal.Signals(number).name)
+        stop.set()
+        for each in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(each, signal.SIG_DFL)
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, handle)

@@ -1,0 +1,108 @@
+"""Make one recommendation: read history back, run one tick that acts on nothing, and say what was lacking."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from models.decision import Record
+from models.observation import Gap
+from models.policy import TickPolicy
+from models.series import Series
+from models.values import Signal
+from planner.act.dryrun import DryRun
+from planner.ports import Forecaster, HistorySource, Observer, Ports
+from planner.record.memory import Memory
+from planner.tick import Served, tick
+
+# Two weeks of a weekly season take one more; a week is what a demand forecast needs at least.
+HISTORY_S = 7 * 86_400.0
+
+
+class SeededForecaster(Forecaster, Protocol):
+    """Forecast from history that was read back, and from observations since."""
+
+    def seed(self, history: Mapping[str, Mapping[Signal, Series]]) -> None:
+        """Remember demand from before this process began."""
+        ...
+
+
+class ReadBack(HistorySource, Protocol):
+    """Read history back and say what it lacked."""
+
+    @property
+    def gaps(self) -> tuple[Gap, ...]:
+        """What the last reading lacked."""
+        ...
+
+    @property
+    def failed(self) -> bool:
+        """Whether some of it was for want of an answer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SignalHistory:
+    """Sum up what was read back of one signal: the share of steps that is known, and the longest hole."""
+
+    from_s: float
+    until_s: float
+    known_ratio: float
+    longest_gap_s: float
+    mean: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Recommendation:
+    """Hold one recommendation with the history that it rests on and everything that was lacking."""
+
+    record: Record
+    policy: TickPolicy
+    history: Mapping[str, Mapping[Signal, SignalHistory]]
+    gaps: tuple[Gap, ...]
+
+
+def recommend(
+    now_s: float,
+    observer: Observer,
+    source: ReadBack,
+    forecaster: SeededForecaster,
+    policy: TickPolicy,
+    served: Served,
+    history_s: float = HISTORY_S,
+) -> Recommendation:
+    """Return what a live tick at `now_s` (Unix seconds) would decide.
+
+    Raises ObserveError when not even the pools can be seen.
+    """
+    history = source.history(now_s, history_s)
+    forecaster.seed(history)
+    record = tick(now_s, Ports(observer, forecaster, DryRun(), Memory()), policy, served)
+    seen = {name: {s: summary(series) for s, series in one.items()} for name, one in history.items()}
+    gaps = (*source.gaps, *_holes(seen), *record.observation.gaps)
+    return Recommendation(record, policy, seen, tuple(dict.fromkeys(gaps)))
+
+
+def summary(series: Series) -> SignalHistory:
+    """Sum up a series."""
+    known = series.known_values
+    return SignalHistory(
+        series.start_s,
+        series.end_s,
+        known.size / max(len(series), 1),
+        max((until - begin for begin, until in series.gaps()), default=0.0),
+        float(known.mean()) if known.size else None,
+    )
+
+
+def _holes(seen: Mapping[str, Mapping[Signal, SignalHistory]]) -> list[Gap]:
+    """Tell how much of the history of arrivals is unknown; tokens have the same holes."""
+    gaps = []
+    for name, signals in seen.items():
+        one = signals.get(Signal.ARRIVALS)
+        if one is not None and one.known_ratio < 1:
+            missing_s = (1 - one.known_ratio) * (one.until_s - one.from_s)
+            reason = (
+                f"{missing_s / 60:.0f} minutes are unknown, {one.longest_gap_s / 60:.0f} of them in one piece"
+            )
+            gaps.append(Gap(f"history of {name}", reason))
+    return gaps
