@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from config.document import KeyPath
 from config.overlay import dotted
-from config.section import PROBLEMS
+from config.section import RefusalError
 from config.sources import MASK, is_header_name
 from config.structure import below, place
 
@@ -25,8 +25,8 @@ def findings(error: ValidationError, values: Any) -> Iterator[Finding]:
     for problem in error.errors(include_url=False):
         path = problem["loc"]
         context = problem.get("ctx", {})
-        if problem["type"] == PROBLEMS:
-            for inner, sentence in context["problems"]:
+        if isinstance(refusal := context.get("error"), RefusalError):
+            for inner, sentence in refusal.problems:
                 whole = (*path, *inner)
                 found = _written(values, whole)
                 yield (

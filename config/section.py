@@ -1,13 +1,18 @@
 """Give every section of the configuration the same manners: unknown keys refused, values frozen."""
 
 from pydantic import BaseModel, ConfigDict
-from pydantic_core import PydanticCustomError
 
 Problems = list[tuple[tuple[str | int, ...], str]]
 """What is wrong, each as the path of its key within the section and a sentence."""
 
-PROBLEMS = "headgate_problems"
-"""Type of an error that carries several, each with the key that it belongs to."""
+
+class RefusalError(ValueError):
+    """Carry several problems out of one check, each with the key that it belongs to."""
+
+    def __init__(self, problems: Problems) -> None:
+        """Keep the problems; the message is all of their sentences."""
+        super().__init__("; ".join(sentence for _, sentence in problems))
+        self.problems = problems
 
 
 class Section(BaseModel):
@@ -25,5 +30,4 @@ class Section(BaseModel):
 def refuse(problems: Problems) -> None:
     """Raise one error that carries all problems; no problem is fine."""
     if problems:
-        sentences = "; ".join(sentence for _, sentence in problems)
-        raise PydanticCustomError(PROBLEMS, "{sentences}", {"problems": problems, "sentences": sentences})
+        raise RefusalError(problems)

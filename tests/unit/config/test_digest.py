@@ -23,7 +23,7 @@ def shuffled(value: Any, rng: random.Random) -> Any:
     return [shuffled(item, rng) for item in value] if isinstance(value, list) else value
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=25)
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_keys_does_not_matter(tmp_path: Path, rng: random.Random) -> None:
     text = yaml.safe_dump(shuffled(yaml.safe_load(VALID), rng), sort_keys=False)
@@ -131,7 +131,7 @@ def test_awkward_text_survives_being_shown(tmp_path: Path, model: str) -> None:
     assert again.digest == first.digest
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=75)
 @given(st.text(min_size=1).filter(lambda text: text.strip() and text.strip() not in ("~", "null")))
 def test_any_model_name_survives_being_shown(tmp_path: Path, model: str) -> None:
     first = load(write(tmp_path), {}, {"deployments.shop.model": model})

@@ -44,7 +44,7 @@ def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str |
 PLACES = list(places(yaml.safe_load(VALID)))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=400)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150)
 @given(st.sampled_from(PLACES), ANYTHING)
 @example(("deployments", 0, "budget", "gpus"), 10**400)
 @example(("interval",), "1" * 5000 + "s")
@@ -62,7 +62,7 @@ def test_any_value_at_any_place_is_taken_or_refused_in_words(
         assert loaded(tmp_path, as_yaml(first)).digest == first.digest
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=75)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_taken_or_refused_in_words(tmp_path: Path, raw: bytes) -> None:
     path = tmp_path / "headgate.yaml"
@@ -72,7 +72,7 @@ def test_any_bytes_are_taken_or_refused_in_words(tmp_path: Path, raw: bytes) -> 
         load(path, environ={})
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=75)
 @given(st.text(st.sampled_from("ABCDEFGLMOPRSTUY_012"), max_size=30), st.text(max_size=20))
 @example("DEPLOYMENTS", "null")
 @example("DEPLOYMENTS__0", "null")
