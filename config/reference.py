@@ -105,10 +105,10 @@ def _card(kind: str, name: str) -> tuple[str, Card]:
     if found is None:
         near = difflib.get_close_matches(wanted.rpartition("/")[2], known, n=3, cutoff=0.5)
         nearest = sorted({known[n][1].name for n in near})
-        hint = f"; did you mean {' or '.join(nearest)}" if nearest else ""
+        hint = f" (did you mean {' or '.join(nearest)}?)" if nearest else ""
         raise ConfigError(
-            f"no {_SAY[kind]} card {name!r}{hint}. There are {', '.join(names(kind))}; "
-            "a card of your own is named by its path, such as ./card.yaml"
+            f"no {_SAY[kind]} card {name!r}{hint}; there are {', '.join(names(kind))}, "
+            "and a card of your own is named by its path, such as ./card.yaml"
         )
     return f"{kind}/{found[0].name}", found[1]
 
@@ -159,7 +159,8 @@ def _figures(where: str, card: Card, kind: type[Figures]) -> tuple[Figures, dict
 
 def _explained(where: str, error: ValidationError, kind: type[Section]) -> ConfigError:
     """Turn the first problem into a sentence that names file, key and the nearest known key."""
-    problem = error.errors()[0]
+    # A mistyped key is also a missing one: the former says more.
+    problem = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     key = ".".join(str(part) for part in problem["loc"])
     if problem["type"] == "extra_forbidden":
         last = str(problem["loc"][-1])

@@ -28,9 +28,14 @@ class Topology:
 
     @classmethod
     def of(cls, hardware: Hardware, gpus: int) -> "Topology":
-        """Lay `gpus` GPUs out as full cliques of this hardware, or as one clique cut short."""
-        if gpus < hardware.scaleup_gpus:
-            nodes = max(gpus // hardware.gpus_per_node, 1)
+        """Lay `gpus` GPUs out as full cliques of this hardware, or as one clique cut short.
+
+        Where the NVLink domain ends at the node, wide replicas and hand-over use the network anyway: all
+        nodes then count as one clique.
+        """
+        nodes = max(gpus // hardware.gpus_per_node, 1)
+        spans_nodes = hardware.scaleup_gpus > hardware.gpus_per_node
+        if not spans_nodes or gpus < hardware.scaleup_gpus:
             return cls(hardware.gpus_per_node, nodes * hardware.gpus_per_node, 1)
         return cls(hardware.gpus_per_node, hardware.scaleup_gpus, gpus // hardware.scaleup_gpus)
 

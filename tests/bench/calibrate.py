@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cache
 
 from config import reference
 from models.engine import EngineConstants
@@ -50,8 +51,18 @@ PROMPT_TOKENS = 1024.0
 
 def estimator(target: Target, constants: EngineConstants) -> Roofline:
     """Return the estimator with other constants."""
-    engine = replace(reference.engine(target.engine), constants=constants)
-    return Roofline(reference.architecture(target.model), reference.hardware("GB200"), engine)
+    base = _cards(target.engine, target.model)
+    return replace(base, engine=replace(base.engine, constants=constants))
+
+
+@cache
+def _cards(engine: str, model: str) -> Roofline:
+    return Roofline(reference.architecture(model), reference.hardware("GB200"), reference.engine(engine))
+
+
+def card_constants(target: Target) -> EngineConstants:
+    """Return the constants that the engine's card holds."""
+    return reference.engine(target.engine).constants
 
 
 def bulk_tokens_per_s_per_gpu(target: Target, roofline: Roofline) -> float:
@@ -91,7 +102,7 @@ def main() -> None:
     """Print the fit of each engine beside what its card holds."""
     for target in TARGETS:
         runs = read_runs(fact("gb200_measured.csv"), target.model)
-        fitted, card = fit(target, runs), reference.engine(target.engine).constants
+        fitted, card = fit(target, runs), card_constants(target)
         print(f"{target.engine}: {len(runs)} runs of {target.model}")
         for name in (*NAMES, "request_s"):
             print(f"  {name:14} fitted {getattr(fitted, name):.4g}  card {getattr(card, name):.4g}")

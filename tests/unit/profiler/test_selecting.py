@@ -1,0 +1,138 @@
+"""Selection: fewest GPUs under the promise, the runner-up with why it lost, and honest refusals."""
+
+import re
+from functools import cache
+from itertools import pairwise
+
+import pytest
+
+from config import reference
+from models.artifact import LayoutProfile, ParetoPoint, Question, Selection
+from models.capacity.load import ClassLoad
+from models.capacity.predict import predict
+from models.values import Role
+from profiler.layouts import chosen
+from profiler.pareto import front, undominated
+from profiler.selecting import mix, promise, select
+from profiler.sweep import sweep
+from profiler.wiring import bench
+
+PAGES = Question(180, 8000, 50, 0.99, ttft_s=0.3, e2e_s=0.5, budget_gpus=40)
+GB200 = reference.hardware("GB200")
+
+
+@cache
+def layouts(names: str = "TP1,TP2,TP4,TEP4,DEP4") -> tuple[LayoutProfile, ...]:
+    work = bench("gpt-oss-120b", "GB200", "trtllm")
+    picked = chosen(names, work.arch, work.hardware)
+    return sweep(work.backend, picked, 32_768).layouts
+
+
+def answer(question: Question, names: str = "TP1,TP2,TP4,TEP4,DEP4") -> Selection:
+    return select(layouts(names), question, GB200)
+
+
+def test_the_shop_gets_narrow_prefill_and_wide_decode() -> None:
+    found = answer(PAGES)
+
+    assert found.feasible
+    assert found.layouts[Role.PREFILL] == "TP1"
+    assert found.gpus <= 40
+    assert "TTFT 300ms and end-to-end 500ms" in found.why
+
+
+def test_the_selection_keeps_the_promise_and_one_replica_fewer_does_not() -> None:
+    found = answer(PAGES)
+    by_key = {(x.role, x.parallelism.name): x for x in layouts()}
+    load = [ClassLoad.steady(promise(PAGES), PAGES.rate_rps, mix(PAGES))]
+
+    def attained(counts: dict[Role, int]) -> float:
+        fleet = {role: (by_key[role, found.layouts[role]], n) for role, n in counts.items()}
+        return predict(load, fleet).expected_attainment
+
+    assert attained(dict(found.replicas)) >= 0.99
+    for role, n in found.replicas.items():
+        if n > 1:
+            assert attained({**found.replicas, role: n - 1}) < 0.99
+
+
+def test_no_pairing_takes_fewer_gpus_than_the_selected_one() -> None:
+    found = answer(PAGES)
+
+    for prefill in ("TP1", "TP2", "TP4"):
+        for decode in ("TP1", "TP2", "TP4", "TEP4", "DEP4"):
+            pair = [
+                x
+                for x in layouts()
+                if (x.role is Role.PREFILL and x.parallelism.name == prefill)
+                or (x.role is Role.DECODE and x.parallelism.name == decode)
+            ]
+            only = select(pair, PAGES, GB200)
+            assert not only.feasible or only.gpus >= found.gpus, (prefill, decode)
+
+
+def test_the_runner_up_says_why_it_lost() -> None:
+    found = answer(PAGES)
+
+    assert found.runner_up
+    assert "GPU" in found.runner_up_lost
+
+
+def test_a_fleet_over_the_budget_is_infeasible_and_says_what_it_would_take() -> None:
+    found = answer(Question(180, 8000, 50, 0.99, ttft_s=0.3, e2e_s=0.5, budget_gpus=8))
+
+    assert not found.feasible
+    assert found.gpus > 8
+    assert found.why.endswith("but the budget is 8")
+
+
+@pytest.mark.parametrize(
+    ("question", "says"),
+    [
+        (Question(1, 8000, 50, 0.99, ttft_s=0.02), "TTFT .* over 20ms"),
+        (Question(1, 8000, 50, 0.99, itl_s=0.001), "ITL .* over 1ms"),
+        (Question(1, 8000, 500, 0.99, e2e_s=0.2), "end-to-end .* over 200ms"),
+    ],
+)
+def test_a_promise_that_one_request_alone_breaks_is_a_layout_problem(question: Question, says: str) -> None:
+    found = answer(question)
+
+    assert not found.feasible
+    assert re.search(says, found.why)
+    assert "More replicas do not help" in found.why
+    assert set(found.replicas.values()) == {0}
+
+
+def test_more_load_never_takes_fewer_gpus_and_a_looser_promise_never_more() -> None:
+    by_rate = [answer(Question(rate, 2000, 200, 0.99, ttft_s=0.5)).gpus for rate in (1, 20, 100, 400)]
+    by_slo = [answer(Question(100, 2000, 200, 0.99, itl_s=itl)).gpus for itl in (0.004, 0.006, 0.01, 0.1)]
+
+    assert by_rate == sorted(by_rate)
+    assert by_slo == sorted(by_slo, reverse=True)
+
+
+def test_no_layout_at_all_is_said() -> None:
+    found = select((), PAGES, GB200)
+
+    assert not found.feasible
+    assert found.why == "no layout of the model fits this hardware in any role"
+
+
+def test_the_same_question_gives_the_same_answer() -> None:
+    assert answer(PAGES) == answer(PAGES)
+
+
+def test_the_front_falls_in_speed_and_rises_in_output() -> None:
+    points = front(layouts(), PAGES)
+
+    assert len(points) > 3
+    assert all(
+        a.tokens_per_s_per_user > b.tokens_per_s_per_user and a.tokens_per_s_per_gpu < b.tokens_per_s_per_gpu
+        for a, b in pairwise(points)
+    )
+
+
+def test_a_dominated_point_is_dropped() -> None:
+    fast, slow, beaten = ParetoPoint("a", 100, 10), ParetoPoint("b", 10, 100), ParetoPoint("c", 9, 50)
+
+    assert undominated([slow, beaten, fast, fast]) == [fast, slow]
