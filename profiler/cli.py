@@ -115,9 +115,9 @@ def sweep(**options: Any) -> None:
     click.echo(f"Wrote {options['out']}", err=True)
     published = parse(text, str(options["out"]))
     if options["report"]:
-        from models.render import profile_page
+        from models.render.profile_page import render
 
-        write_text(profile_page.render(published), options["report"])
+        write_text(render(published), options["report"])
         click.echo(f"Wrote {options['report']}", err=True)
     if options["output"] == "json":
         click.echo(json.dumps(_summary(published), indent=2))

@@ -75,6 +75,16 @@ def test_sweep_json_is_data_alone_on_stdout(tmp_path: Path) -> None:
     assert {item["layout"] for item in body["left_out"]} == {"TP16"}
 
 
+def test_a_report_is_one_page_about_this_model(tmp_path: Path) -> None:
+    report = tmp_path / "p.html"
+
+    ran = run(*SWEEP, "--out", str(tmp_path / "p.json"), "--report", str(report))
+
+    assert ran.returncode == 0, ran.stderr
+    assert "gpt-oss-120b" in report.read_text()
+    assert report.read_text().lstrip().lower().startswith("<!doctype html>")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
