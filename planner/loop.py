@@ -1,6 +1,7 @@
 """Run ticks for months: every deployment on its interval, until somebody asks to stop."""
 
 import logging
+import math
 import signal
 import threading
 from collections.abc import Callable, Sequence
@@ -9,10 +10,20 @@ from datetime import UTC, datetime
 from types import FrameType
 
 from models.decision import Outcome, Record, Status
-from models.errors import HeadgateError
-from planner.ports import Clock
+from models.errors import HeadgateError, ObserveError
+from models.observation import Gap
+from models.policy import TickPolicy
+from planner.ports import Clock, Ports
+from planner.recommend import HISTORY_S, ReadBack, SeededForecaster
+from planner.tick import Served, tick
 
 _LOG = logging.getLogger(__name__)
+
+# After a longer pause (a suspended machine, a slow server) the minutes in between are read back.
+MISSED_TICKS = 2.5
+
+# A week of history is a heavy question to a server that has just failed to answer it.
+RETRY_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +33,62 @@ class Job:
     deployment: str
     interval_s: float
     tick: Callable[[float], Record]
+
+
+class Ticking:
+    """Tick one deployment, and read history back at the start and after a pause of our own."""
+
+    def __init__(
+        self,
+        ports: Ports,
+        forecaster: SeededForecaster,
+        source: ReadBack,
+        check: Callable[[float], tuple[Gap, ...]],
+        policy: TickPolicy,
+        served: Served,
+    ) -> None:
+        """Prepare; nothing is asked before the first tick."""
+        self._ports = ports
+        self._forecaster = forecaster
+        self._source = source
+        self._check = check
+        self._policy = policy
+        self._served = served
+        self._remembered_s: float | None = None
+        self._read_from_s = -math.inf
+        self._checked = False
+
+    def __call__(self, now_s: float) -> Record:
+        """Run the tick at `now_s`; raises what `tick` raises."""
+        self._remember(now_s)
+        record = tick(now_s, self._ports, self._policy, self._served)
+        self._remembered_s = now_s if self._remembered_s is not None else None
+        return record
+
+    def _remember(self, now_s: float) -> None:
+        """Read back what was missed; a server that did not answer is asked again later."""
+        if not self._checked:
+            try:
+                missing = self._check(now_s)
+                self._checked = True
+            except ObserveError as error:
+                missing = (Gap("prometheus", str(error)),)
+            self._log(missing)
+        last_s = self._remembered_s
+        if last_s is not None and now_s - last_s <= MISSED_TICKS * self._policy.plan.interval_s:
+            return
+        if now_s < self._read_from_s:
+            return
+        span_s = HISTORY_S if last_s is None else min(now_s - last_s + 600.0, HISTORY_S)
+        self._forecaster.seed(self._source.history(now_s, span_s))
+        self._log(self._source.gaps)
+        self._remembered_s = None if self._source.failed else now_s
+        self._read_from_s = now_s + RETRY_S if self._source.failed else -math.inf
+
+    def _log(self, gaps: Sequence[Gap]) -> None:
+        for gap in gaps:
+            fields = {"deployment": self._policy.deployment, "what": gap.what}
+            _LOG.warning("%s: %s", gap.what, gap.reason, extra={"fields": fields})
 
 
 def run_once(job: Job, clock: Clock) -> Outcome:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
+
 from models.decision import Record
 from models.observation import Gap
 from models.policy import TickPolicy
@@ -14,8 +16,8 @@ from planner.ports import Forecaster, HistorySource, Observer, Ports
 from planner.record.memory import Memory
 from planner.tick import Served, tick
 
-# Two weeks of a weekly season take one more; a week is what a demand forecast needs at least.
-HISTORY_S = 7 * 86_400.0
+# A weekly season needs a little more than a week.
+HISTORY_S = 8 * 86_400.0
 
 
 class SeededForecaster(Forecaster, Protocol):
@@ -42,7 +44,7 @@ class ReadBack(HistorySource, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SignalHistory:
-    """Sum up what was read back of one signal: the share of steps that is known, and the longest hole."""
+    """Sum up what was read back of one signal since it was first known: how much of it, the longest hole."""
 
     from_s: float
     until_s: float
@@ -83,7 +85,11 @@ def recommend(
 
 
 def summary(series: Series) -> SignalHistory:
-    """Sum up a series."""
+    """Sum up a series from its first known step on."""
+    first = np.flatnonzero(series.known)[:1]
+    series = series.window(
+        series.start_s + series.step_s * float(first[0]) if first.size else series.end_s, np.inf
+    )
     known = series.known_values
     return SignalHistory(
         series.start_s,
@@ -99,7 +105,7 @@ def _holes(seen: Mapping[str, Mapping[Signal, SignalHistory]]) -> list[Gap]:
     gaps = []
     for name, signals in seen.items():
         one = signals.get(Signal.ARRIVALS)
-        if one is not None and one.known_ratio < 1:
+        if one is not None and one.mean is not None and one.known_ratio < 1:
             missing_s = (1 - one.known_ratio) * (one.until_s - one.from_s)
             reason = (
                 f"{missing_s / 60:.0f} minutes are unknown, {one.longest_gap_s / 60:.0f} of them in one piece"

@@ -1,18 +1,29 @@
 """Wire a deployment together from its configuration: the one place in planner that reads the config tree."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from config.clusterstate import read_cluster_state
 from config.loading import Loaded, load
+from config.metrics import read_metrics
 from config.schema import DeploymentSettings
 from models.artifact import LayoutProfile, Profile, ProfileArtifact, parse
 from models.errors import ArtifactError, ConfigError
+from models.observation import Gap
 from models.policy import TickPolicy
 from models.topology import Topology
 from models.values import Role
 from models.version import VERSION
+from planner.forecasting import Forecasting
+from planner.history import MINUTE_S
+from planner.observe.live import PoolSource, PrometheusObserver, Target
+from planner.observe.past import PrometheusHistory
+from planner.observe.preflight import missing_series
+from planner.observe.prometheus import PrometheusServer
+from planner.observe.statefile import AtFloors, StateFile
 from planner.tick import Served
 
 
@@ -64,6 +75,40 @@ def deployment(loaded: Loaded, name: str | None = None, profile_path: Path | Non
     )
     served = Served(layouts, profile.digest, VERSION)
     return Deployment(settings.name, settings.model, policy, served, profile, settings, loaded)
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """Hold what reads the world for one deployment, and the forecaster that remembers it."""
+
+    observer: PrometheusObserver
+    history: PrometheusHistory
+    forecaster: Forecasting
+    check: Callable[[float], tuple[Gap, ...]]
+
+
+def live(chosen: Deployment, cluster_state: Path | None) -> Live:
+    """Wire a deployment to its Prometheus, its pools to a file that states them (`None`: at their floors).
+
+    Raises ConfigError without a `prometheus` section, ObserveError for classes that cannot be told apart.
+    """
+    settings, plan = chosen.loaded.settings.prometheus, chosen.policy.plan
+    if settings is None:
+        raise ConfigError(f"{chosen.loaded.path}: has no `prometheus` section; demand is read from there")
+    access = settings.to_policy()
+    names = read_metrics(access.preset, chosen.loaded.path.parent)
+    target = Target(chosen.model, chosen.settings.matches(), access.labels)
+    pools: PoolSource = AtFloors({role: pool.min_replicas for role, pool in plan.pools.items()})
+    if cluster_state is not None:
+        read = partial(read_cluster_state, cluster_state, chosen.name)
+        pools = StateFile(read, frozenset(plan.pools))
+    server = PrometheusServer(access)
+    return Live(
+        PrometheusObserver(server, names, target, pools, max(plan.interval_s, MINUTE_S)),
+        PrometheusHistory(server, names, target),
+        Forecasting(chosen.policy.forecast, [c.name for c in plan.classes], plan.hold_horizon_s()),
+        partial(missing_series, server, names, target),
+    )
 
 
 def choose_layouts(

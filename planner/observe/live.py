@@ -26,8 +26,8 @@ from planner.observe.prometheus import PrometheusServer
 from planner.observe.queries import Chunk, Matcher
 from planner.observe.samples import Samples
 
-# Raw samples read at each look: long enough to tell a pod that paused from one that is new.
-LOOKBACK_S = 900.0
+# Raw samples read at each look, beside the window: enough to tell a pod that paused from one that is new.
+LOOKBACK_S = 840.0
 
 # Lengths come from completions of the last minutes, further back only when there were none.
 LENGTHS_S = (600, 3600)
@@ -99,6 +99,7 @@ class PrometheusObserver:
         self._matchers = target.matchers(names)
         self._pools = pools
         self._window_s = window_s
+        self._lookback_s = LOOKBACK_S + window_s
         self._lengths: dict[str, tuple[float, Lengths]] = {}
 
     def observe(self, now_s: float) -> Observation:
@@ -131,23 +132,25 @@ class PrometheusObserver:
         )
 
     def _look(self, name: str, now_s: float, gaps: list[Gap]) -> _Seen:
-        names, matchers = self._names, self._matchers[name]
+        names, matchers, back = self._names, self._matchers[name], show_duration(self._lookback_s)
         counted = (*names.started, *names.completed, *names.in_flight, *names.waiting)
         raw = named(
-            self._server.instant(queries.latest(list(dict.fromkeys(counted)), matchers, LOOKBACK_S), now_s)
+            self._server.instant(
+                queries.latest(list(dict.fromkeys(counted)), matchers, self._lookback_s), now_s
+            )
         )
         arrivals = choose_arrivals(names, raw)
         if arrivals is None:
             tried = " or ".join((*names.started, *names.completed))
             where = ", ".join(map(str, matchers))
-            gaps.append(Gap(f"demand of {name}", f"no samples of {tried} with {where} in the last 15m"))
+            gaps.append(Gap(f"demand of {name}", f"no samples of {tried} with {where} in the last {back}"))
             return replace(_NOTHING, absent=True)
         if arrivals.bias is not None:
             gaps.append(Gap(f"arrivals of {name}", arrivals.bias))
         up = self._up(arrivals.counters, now_s)
         found = latest_window(arrivals, up, names.target_labels, self._window_s)
         if found is None:
-            reason = f"no {show_duration(self._window_s)} without missing samples in the last 15m"
+            reason = f"no {show_duration(self._window_s)} without missing samples in the last {back}"
             gaps.append(Gap(f"demand of {name}", reason))
             return _NOTHING
         at_s, rate = found
@@ -224,7 +227,7 @@ class PrometheusObserver:
         if not needs_targets(series):
             return []
         matchers = target_matchers(series, self._names.target_labels)
-        return self._server.instant(queries.latest(["up"], matchers, LOOKBACK_S), now_s)
+        return self._server.instant(queries.latest(["up"], matchers, self._lookback_s), now_s)
 
     def _noted(self) -> list[Gap]:
         notes = self._server.forget_notes()

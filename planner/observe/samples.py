@@ -79,7 +79,11 @@ def at_true_times(values: Sequence[Samples], times: Sequence[Samples]) -> list[S
 
 
 def joined(parts: Iterable[Samples]) -> list[Samples]:
-    """Join the pieces of each series in order of time; of equal times the finer grid counts."""
+    """Join the pieces of each series in order of time.
+
+    Of equal times, where a coarser grid meets a finer one, the coarser counts: a sample's step says how far
+    back the one before it may lie.
+    """
     pieces: dict[tuple[tuple[str, str], ...], list[Samples]] = {}
     for part in parts:
         pieces.setdefault(part.key(without=()), []).append(part)
@@ -88,7 +92,7 @@ def joined(parts: Iterable[Samples]) -> list[Samples]:
         at_s, values, steps = (
             np.concatenate([getattr(p, field) for p in group]) for field in ("at_s", "values", "step_s")
         )
-        order = np.lexsort((steps, at_s))
+        order = np.lexsort((-steps, at_s))
         at_s, values, steps = at_s[order], values[order], steps[order]
         keep = np.append(True, np.diff(at_s) > 0)
         whole.append(Samples(group[0].labels, at_s[keep], values[keep], steps[keep]))

@@ -1,4 +1,4 @@
-"""Take the pools from a file that somebody keeps, read anew at every look."""
+"""Take the pools from a file that somebody keeps, or from nothing better than their floors."""
 
 from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
@@ -12,8 +12,19 @@ ReadPools = Callable[[float], Mapping[Role, PoolState]]
 
 
 @dataclass(frozen=True, slots=True)
+class AtFloors:
+    """Take every pool for settled at its floor: enough to say what is needed, not what would change."""
+
+    floors: Mapping[Role, int]
+
+    def pools(self, now_s: float) -> Mapping[Role, PoolState]:
+        """Return the pools per role."""
+        return {role: PoolState(desired=n, ready=n) for role, n in self.floors.items()}
+
+
+@dataclass(frozen=True, slots=True)
 class StateFile:
-    """Return the pools that a file states, checked against the roles that are planned."""
+    """Return the pools that a file states, read anew at every look and checked against the planned roles."""
 
     read: ReadPools
     roles: Set[Role]

@@ -1,0 +1,65 @@
+"""Run the scaler: every deployment of the configuration, tick by tick, until it is told to stop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from planner.commands.options import FILE
+
+if TYPE_CHECKING:
+    from planner.loop import Job
+    from planner.record.journal import Journal
+    from planner.wiring import Deployment
+
+
+@click.command("run")
+@click.option("--config", "config_path", type=FILE, required=True, help="Configuration file.")
+@click.option("--deployment", "only", help="Run this deployment alone; default: all of the file.")
+@click.option("--cluster-state", type=FILE, help="YAML or JSON with the pools, read anew at every tick.")
+@click.option("--dry-run", is_flag=True, help="Write decisions into the journal and act on nothing.")
+def command(config_path: Path, only: str | None, cluster_state: Path | None, dry_run: bool) -> None:
+    """Look, predict, size and decide on every interval.
+
+    Every tick becomes one line of the journal. SIGTERM finishes the tick in progress. Log lines go to stderr
+    as JSON.
+    """
+    if not dry_run:
+        raise click.UsageError(
+            "acting on a cluster is not built yet: say --dry-run to decide and record, and change nothing"
+        )
+    if cluster_state is None:
+        raise click.UsageError(
+            "say --cluster-state FILE: the pools are read from there until a cluster can be asked"
+        )
+    import threading
+
+    from planner import loop, wiring
+    from planner.clock import SystemClock
+    from planner.logs import log_to_stderr
+    from planner.record.journal import Journal
+
+    loaded = wiring.read_config(config_path)
+    names = [only] if only else [each.name for each in loaded.settings.deployments]
+    served = [wiring.deployment(loaded, name) for name in names]
+    journal = Journal(loaded.settings.journal.to_policy())
+    journal.writable()
+    log_to_stderr()
+    clock, stop = SystemClock(), threading.Event()
+    jobs = [_job(each, cluster_state, journal) for each in served]
+    loop.stop_on_signals(stop)
+    loop.run(jobs, clock, stop)
+
+
+def _job(served: Deployment, cluster_state: Path, journal: Journal) -> Job:
+    from planner import wiring
+    from planner.act.dryrun import DryRun
+    from planner.loop import Job, Ticking
+    from planner.ports import Ports
+
+    live = wiring.live(served, cluster_state)
+    ports = Ports(live.observer, live.forecaster, DryRun(), journal)
+    ticking = Ticking(ports, live.forecaster, live.history, live.check, served.policy, served.served)
+    return Job(served.name, served.policy.plan.interval_s, ticking)
