@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from models.forecast.base import Fitted, Forecaster, NotYet
 from models.series import Floats, Series
 
-# The horizon at which both weigh the same. On two real weeks of minutes the blend lost 6.4 % and 5.4 % less
-# than the last value over 5 to 60 minutes, the season alone 4.0 % and 4.4 %; equal weights 5.5 % and 4.4 %.
+# The horizon at which both weigh the same. On two real series the pinball loss over 5 to 60 minutes was 6.0 %
+# and 6.0 % below the last value's; of the season alone 2.9 % and 4.8 %, of equal weights 4.8 % and 4.8 %.
 EVEN_S = 900.0
 
 

@@ -39,13 +39,14 @@ class Calibration:
     """Hold the bands of one model: `scores[i][j]` is the `levels[i]` score quantile at `horizons_s[j]`.
 
     `issued` are the quantiles at the operating level as the backtest issued them, shape (origins, horizons),
-    NaN where they still rested on a prior; `feedback` counts the scores behind the longest horizon.
+    NaN where they still rested on a prior; `feedback` counts the scores behind the longest horizon. `mean` is
+    the demand of the backtest, `None` before any of it was measured.
     """
 
     levels: tuple[float, ...]
     horizons_s: Floats
     scores: Floats
-    mean: float
+    mean: float | None
     issued: Floats
     feedback: int
 
@@ -77,7 +78,7 @@ def calibrate(
 
 def _learn(test: Backtest, asked: Floats, operating: int, column: list[int], window: int) -> Calibration:
     known = test.actual[np.isfinite(test.actual)]
-    mean = float(known.mean()) if known.size else 0.0
+    mean = float(known.mean()) if known.size else None
     scale = _scale(test.forecast, mean)
     with np.errstate(invalid="ignore", divide="ignore"):
         score = np.where(scale > 0, (test.actual - test.forecast) / scale, 0.0)
@@ -175,7 +176,11 @@ class _Windows:
         return np.asarray(np.maximum(1.0 - self.count[block] / PRIOR_SCORES, 0.0), dtype=np.float64)
 
 
-def _scale(forecast: Floats, mean: float) -> Floats:
-    """Return the unit of the scores: what an error of relative size one means at this level of demand."""
+def _scale(forecast: Floats, mean: float | None) -> Floats:
+    """Return the unit of the scores: what an error of relative size one means at this level of demand.
+
+    As long as no mean is known the forecast stands in for it.
+    """
     level = np.maximum(forecast, 0.0)
-    return np.asarray(np.maximum(np.sqrt(level * mean), STEADY_RATIO * level) + FLOOR_RATIO * mean)
+    usual = level if mean is None else np.full_like(level, mean)
+    return np.asarray(np.maximum(np.sqrt(level * usual), STEADY_RATIO * level) + FLOOR_RATIO * usual)

@@ -67,8 +67,8 @@ def smoothed(values: Floats, running: Running, reach: int) -> Floats:
     On a slope both are as even and the mean is centred. At a jump only the side that holds the step's own
     level is even: a nightly batch keeps its minute, where a centred mean smears it over twice the reach. (The
     idea is Kuwahara's filter, 1976, with soft weights.) On a synthetic batch that jumps from 20 to 300
-    requests/s at 22:00 the pinball loss at 15 minutes fell by 94 % against the last value, with a centred
-    mean not at all; on real traffic it costs 1 %.
+    requests/s at 22:00 the pinball loss at 15 minutes is 93 % below the last value's, with a centred mean
+    19 % below; on real traffic it costs 1 %.
     """
     squares = running.squares(values)
     at = np.arange(len(values))

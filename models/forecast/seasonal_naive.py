@@ -13,7 +13,7 @@ import numpy as np
 from models.forecast.base import Fitted, NotYet
 from models.forecast.moving import Running, Steps, despiked, smoothed
 from models.forecast.recent import recent_level
-from models.series import Floats, Series
+from models.series import Flags, Floats, Series
 
 DAY_S = 86_400.0
 SMOOTH_S = 600.0
@@ -118,10 +118,12 @@ def _profile(series: Series, season: int, seasons: int, first: int, last: int) -
     Reads nothing later than half a day after (target - season), so that no origin sees its own future.
     """
     half_day = round(DAY_S / series.step_s / 2)
-    calm = despiked(series.values, series.known)
-    running = Running.of(calm, series.known)
+    calm, known = _filled(despiked(series.values, series.known), series.known, season)
+    running = Running.of(calm, known)
     smooth = smoothed(calm, running, round(SMOOTH_S / series.step_s))
+    # The first half day has no whole day around it, and takes the first that is whole.
     daily = running.centred(half_day)
+    daily[:half_day] = daily[min(half_day, len(daily) - 1)]
     with np.errstate(invalid="ignore", divide="ignore"):
         shape = np.where(daily > 0, smooth / daily, np.nan)
     steps = np.arange(first, last)
@@ -136,6 +138,22 @@ def _profile(series: Series, season: int, seasons: int, first: int, last: int) -
     with np.errstate(invalid="ignore"):
         mean = np.where(trim, total - low - high, total) / np.maximum(np.where(trim, count - 2, count), 1)
     return np.where(count > 0, np.maximum(mean, FLOOR), np.nan)
+
+
+def _filled(values: Floats, known: Flags, season: int) -> tuple[Floats, Flags]:
+    """Return the series with its gaps filled from the season before.
+
+    A gap must not change which seasons the profile is made of from one minute to the next: the level would be
+    read from some and the target from others.
+    """
+    values, known = values.copy(), known.copy()
+    for begin in range(season, len(values), season):
+        end = min(begin + season, len(values))
+        before = slice(begin - season, end - season)
+        gap = ~known[begin:end] & known[before]
+        values[begin:end][gap] = values[before][gap]
+        known[begin:end] |= gap
+    return values, known
 
 
 def _level_window(horizons_s: Floats) -> Floats:
