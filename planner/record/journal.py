@@ -10,6 +10,7 @@ import errno
 import logging
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,7 +78,9 @@ class Journal:
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
                 os.fsync(file.fileno())
             except OSError:
-                file.truncate(end)
+                # Half a line would cost a reader; if even this fails, the next record begins on a new one.
+                with suppress(OSError):
+                    file.truncate(end)
                 raise
 
     def _current(self, day: str, size: int) -> Path:

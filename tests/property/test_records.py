@@ -1,0 +1,161 @@
+"""A record survives the journal exactly: what is read back is what was written, so it replays."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from models.decision import Adjustment, Decision, Outcome, Reason, Record, RoleSizing, Sizing, Status
+from models.mix import RequestMix
+from models.observation import (
+    ClassDemand,
+    Gap,
+    LatencyReading,
+    Observation,
+    PoolState,
+    QueueReading,
+    StartingReplica,
+)
+from models.policy import DecidePolicy, ForecastPolicy, TickPolicy
+from models.prediction import Forecast, SignalForecast
+from models.values import Binding, Role, Signal
+from planner.act.dryrun import DryRun
+from planner.record.line import from_line, to_line
+from planner.tick import plan
+from tests import builders
+
+FINITE = st.floats(allow_nan=False, allow_infinity=False)
+POSITIVE = st.floats(1e-3, 1e9)
+# Every text that can reach a sentence, line ends and other scripts included.
+TEXT = st.text(max_size=30)
+COUNTS = st.dictionaries(st.sampled_from(Role), st.integers(0, 10_000), min_size=1)
+MIXES = st.lists(st.tuples(POSITIVE, POSITIVE), min_size=1, max_size=5).map(
+    lambda pairs: RequestMix.from_samples([isl for isl, _ in pairs], [osl for _, osl in pairs])
+)
+
+
+def optional(values: st.SearchStrategy[float]) -> st.SearchStrategy[float | None]:
+    return st.none() | values
+
+
+DEMANDS = st.builds(
+    ClassDemand,
+    arrivals_rps=optional(FINITE),
+    prefill_tokens_per_s=optional(FINITE),
+    decode_tokens_per_s=optional(FINITE),
+    mix=st.none() | MIXES,
+)
+POOLS = st.builds(
+    PoolState,
+    desired=st.integers(0, 1000),
+    ready=st.integers(0, 1000),
+    starting=st.lists(st.builds(StartingReplica, since_s=FINITE, stuck=st.none() | TEXT), max_size=3).map(
+        tuple
+    ),
+    draining=st.integers(0, 1000),
+    rollout_in_progress=st.booleans(),
+    paused=st.booleans(),
+    pinned_replicas=st.none() | st.integers(0, 1000),
+)
+OBSERVATIONS = st.builds(
+    Observation,
+    at_s=FINITE,
+    window_s=POSITIVE,
+    demand=st.dictionaries(TEXT, DEMANDS, max_size=3),
+    pools=st.dictionaries(st.sampled_from(Role), POOLS),
+    latency=st.dictionaries(
+        TEXT, st.builds(LatencyReading, ttft_p50_s=optional(FINITE), itl_p90_s=optional(FINITE)), max_size=2
+    ),
+    queue=st.none() | st.builds(QueueReading, requests=st.integers(0, 10**9), prefill_tokens=FINITE),
+    demand_at_s=optional(FINITE),
+    gaps=st.lists(st.builds(Gap, what=TEXT, reason=TEXT), max_size=3).map(tuple),
+)
+SIGNALS = st.builds(
+    SignalForecast,
+    levels=st.just((0.5, 0.9)),
+    offsets_s=st.just((60.0, 120.0)),
+    paths=st.tuples(st.tuples(FINITE, FINITE), st.tuples(FINITE, FINITE)),
+    model=TEXT,
+    why=TEXT,
+    recent_peak=FINITE,
+    fallback=st.none() | TEXT,
+    coverage=optional(st.floats(0, 1)),
+)
+FORECASTS = st.builds(
+    Forecast,
+    at_s=FINITE,
+    signals=st.dictionaries(TEXT, st.dictionaries(st.sampled_from(Signal), SIGNALS), max_size=2),
+    reasons=st.lists(TEXT, max_size=2).map(tuple),
+)
+SIZINGS = st.builds(
+    Sizing,
+    roles=st.dictionaries(
+        st.sampled_from(Role),
+        st.builds(
+            RoleSizing,
+            target=st.integers(0, 1000),
+            lower=st.integers(0, 1000),
+            upper=st.integers(0, 1000),
+            uncapped=st.integers(0, 10**6),
+            binding=st.sampled_from(Binding),
+            sentence=TEXT,
+        ),
+    ),
+    attainment=st.dictionaries(TEXT, st.floats(0, 1), max_size=2),
+    expected_attainment=st.floats(0, 1),
+    target_attainment=st.floats(0, 1),
+    extrapolated=st.booleans(),
+)
+ADJUSTMENTS = st.builds(
+    Adjustment,
+    guard=TEXT,
+    role=st.sampled_from(Role),
+    before=st.integers(0, 1000),
+    after=st.integers(0, 1000),
+    reason=st.sampled_from(Reason),
+    sentence=TEXT,
+)
+RECORDS = st.builds(
+    Record,
+    tick_id=TEXT,
+    deployment=TEXT,
+    observation=OBSERVATIONS,
+    forecast=FORECASTS,
+    sizing=st.none() | SIZINGS,
+    decision=st.builds(
+        Decision,
+        current=COUNTS,
+        proposed=COUNTS,
+        final=COUNTS,
+        adjustments=st.lists(ADJUSTMENTS, max_size=3).map(tuple),
+        why=st.dictionaries(st.sampled_from(Role), TEXT),
+    ),
+    outcome=st.builds(Outcome, status=st.sampled_from(Status), detail=TEXT),
+    config_digest=TEXT,
+    profile_digest=TEXT,
+    version=TEXT,
+)
+
+
+@given(RECORDS)
+def test_a_record_read_back_equals_the_record_written(record: Record) -> None:
+    line = to_line(record)
+
+    assert "\n" not in line
+    assert from_line(line) == record
+    assert to_line(from_line(line)) == line
+
+
+@given(pages=st.floats(0.0, 300.0), email=st.floats(0.0, 50.0), ready=st.integers(1, 20))
+def test_a_record_read_back_replays_to_its_sizing_and_decision(
+    pages: float, email: float, ready: int
+) -> None:
+    policy = TickPolicy("shop", ForecastPolicy(), builders.plan_policy(budget_gpus=40), DecidePolicy())
+    rates = {"pages": pages, "email": email}
+    seen = builders.observation(rates, {Role.PREFILL: ready, Role.DECODE: 2})
+    expected = builders.forecast(rates)
+    sizing, decision = plan(seen, expected, policy, builders.layouts())
+    outcome = DryRun().act(decision, seen)
+
+    back = from_line(to_line(Record("t", "shop", seen, expected, sizing, decision, outcome, "", "", "")))
+
+    assert plan(back.observation, back.forecast, policy, builders.layouts()) == (sizing, decision)
+    assert (back.sizing, back.decision) == (sizing, decision)

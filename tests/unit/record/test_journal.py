@@ -1,0 +1,236 @@
+"""The journal keeps every tick, survives crashes and full disks, and never stops a tick."""
+
+import errno
+import json
+import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from models.decision import Decision, Outcome, Record, Status
+from models.errors import StateError
+from models.policy import JournalPolicy
+from models.values import Role
+from planner.record.journal import Journal, journal_files, read_journal
+from planner.record.line import SCHEMA, to_line
+from planner.record.memory import Memory
+from tests import builders
+
+DAY_S = 86_400.0
+NOON_S = datetime(2026, 11, 27, 12, tzinfo=UTC).timestamp()
+
+
+def record(at_s: float = NOON_S, tick: str = "t") -> Record:
+    counts = {Role.PREFILL: 2, Role.DECODE: 1}
+    return Record(
+        tick_id=tick,
+        deployment="shop",
+        observation=builders.observation(at_s=at_s),
+        forecast=builders.forecast({"pages": 100.0}, at_s=at_s),
+        sizing=None,
+        decision=Decision(counts, counts, counts),
+        outcome=Outcome(Status.UNCHANGED),
+        config_digest="sha256:c",
+        profile_digest="sha256:p",
+        version="0.1.0",
+    )
+
+
+def journal(folder: Path, **changes: int) -> Journal:
+    return Journal(JournalPolicy(str(folder), **changes))
+
+
+def ids(path: Path) -> list[str]:
+    return [line.record.tick_id for line in read_journal(path) if line.record]
+
+
+def test_records_come_back_in_order_and_equal(tmp_path: Path) -> None:
+    written = [record(NOON_S + 60 * i, f"t{i}") for i in range(5)]
+    kept = journal(tmp_path / "made" / "here")
+    for one in written:
+        kept.record(one)
+
+    assert [line.record for line in read_journal(tmp_path / "made" / "here")] == written
+
+
+def test_every_line_carries_the_schema(tmp_path: Path) -> None:
+    journal(tmp_path).record(record())
+
+    line = (tmp_path / "2026-11-27.000.jsonl").read_text()
+
+    assert line.endswith("\n")
+    assert json.loads(line)["schema"] == SCHEMA == "headgate/record/v1"
+
+
+def test_a_new_day_begins_a_new_file(tmp_path: Path) -> None:
+    kept = journal(tmp_path)
+    for i in range(3):
+        kept.record(record(NOON_S + i * DAY_S, f"t{i}"))
+
+    assert [f.name for f in journal_files(tmp_path)] == [
+        "2026-11-27.000.jsonl",
+        "2026-11-28.000.jsonl",
+        "2026-11-29.000.jsonl",
+    ]
+    assert ids(tmp_path) == ["t0", "t1", "t2"]
+
+
+def test_a_full_file_is_followed_by_the_next_number(tmp_path: Path) -> None:
+    size = len(to_line(record(tick="t00"))) + 1
+    kept = journal(tmp_path, rotate_bytes=2 * size, keep_files=1000)
+    for i in range(23):
+        kept.record(record(tick=f"t{i:02d}"))
+
+    files = journal_files(tmp_path)
+    assert len(files) == 12
+    assert all(f.stat().st_size <= 2 * size for f in files)
+    assert ids(tmp_path) == [f"t{i:02d}" for i in range(23)]
+
+
+def test_the_oldest_file_goes_when_there_are_too_many(tmp_path: Path) -> None:
+    kept = journal(tmp_path, keep_files=3)
+    for i in range(6):
+        kept.record(record(NOON_S + i * DAY_S, f"t{i}"))
+
+    assert ids(tmp_path) == ["t3", "t4", "t5"]
+
+
+def test_a_restart_appends_to_the_same_file(tmp_path: Path) -> None:
+    journal(tmp_path).record(record(tick="before"))
+    journal(tmp_path).record(record(tick="after"))
+
+    assert len(journal_files(tmp_path)) == 1
+    assert ids(tmp_path) == ["before", "after"]
+
+
+def test_a_line_that_a_crash_cut_off_is_reported_and_loses_no_other(tmp_path: Path) -> None:
+    journal(tmp_path).record(record(tick="whole"))
+    file = journal_files(tmp_path)[0]
+    with file.open("a") as cut:
+        cut.write(to_line(record(tick="cut"))[:200])
+
+    lines = list(read_journal(tmp_path))
+    journal(tmp_path).record(record(tick="later"))
+
+    assert [(line.record is None, line.problem) for line in lines] == [
+        (False, ""),
+        (True, "is cut off or not JSON"),
+    ]
+    assert lines[1].where == f"{file}:2"
+    assert ids(tmp_path) == ["whole", "later"]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[1, 2]", "is no record"),
+        ('{"schema": "headgate/profile/v1"}', "is no record"),
+        (
+            '{"schema": "headgate/record/v1", "tick_id": "t"}',
+            "is no whole record: deployment: field required",
+        ),
+        (b"\xff\xfe", "is not text"),
+    ],
+)
+def test_a_line_that_is_no_record_is_reported(tmp_path: Path, text: str | bytes, problem: str) -> None:
+    file = tmp_path / "2026-11-27.000.jsonl"
+    file.write_bytes((text if isinstance(text, bytes) else text.encode()) + b"\n")
+
+    [line] = read_journal(tmp_path)
+
+    assert line.record is None
+    assert line.problem == problem
+
+
+def test_a_newer_schema_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    body = json.loads(to_line(record()))
+    (tmp_path / "2026-11-27.000.jsonl").write_text(json.dumps({**body, "schema": "headgate/record/v2"}))
+
+    with pytest.raises(StateError, match=r"2026-11-27\.000\.jsonl:1: .*headgate/record/v2.*upgrade headgate"):
+        list(read_journal(tmp_path))
+
+
+def test_a_folder_without_a_journal_is_an_error_that_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(StateError, match="holds no journal; `headgate run` writes one"):
+        list(read_journal(tmp_path))
+    with pytest.raises(StateError, match="No such file"):
+        list(read_journal(tmp_path / "absent.jsonl"))
+
+
+def test_a_folder_that_cannot_be_made_costs_the_record_and_not_the_tick(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "taken").write_text("a file stands where the folder should")
+    kept = journal(tmp_path / "taken")
+
+    with caplog.at_level(logging.ERROR):
+        kept.record(record(tick="lost"))
+
+    assert kept.trouble is not None
+    assert "record lost is lost" in kept.trouble
+    assert "set journal.dir" in caplog.text
+
+
+def test_a_folder_that_cannot_be_written_is_refused_at_start(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+
+    with pytest.raises(StateError, match="cannot be written: File exists"):
+        journal(tmp_path / "taken").writable()
+    journal(tmp_path / "fine").writable()
+    assert list((tmp_path / "fine").iterdir()) == []
+
+
+def test_a_full_disk_leaves_no_half_line_and_the_next_record_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = journal(tmp_path)
+    kept.record(record(tick="before"))
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", full)
+        kept.record(record(tick="lost"))
+    trouble = kept.trouble
+    kept.record(record(tick="after"))
+
+    assert trouble is not None
+    assert "No space left on device" in trouble
+    assert kept.trouble is None
+    assert ids(tmp_path) == ["before", "after"]
+    assert all(line.record for line in read_journal(tmp_path))
+
+
+def test_a_device_that_is_really_full_is_told(tmp_path: Path) -> None:
+    device = Path("/dev/full")
+    if not device.exists():
+        pytest.skip("no /dev/full on this system")
+    (tmp_path / "2026-11-27.000.jsonl").symlink_to(device)
+    kept = journal(tmp_path)
+
+    kept.record(record())
+
+    assert kept.trouble is not None
+    assert "No space left on device" in kept.trouble
+
+
+def test_threads_do_not_mix_their_lines(tmp_path: Path) -> None:
+    kept = journal(tmp_path, rotate_bytes=100_000, keep_files=1000)
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda i: kept.record(record(tick=f"t{i}")), range(100)))
+
+    assert sorted(ids(tmp_path)) == sorted(f"t{i}" for i in range(100))
+
+
+def test_memory_keeps_records_in_order() -> None:
+    kept, first = Memory(), record()
+    second = replace(first, tick_id="second")
+    kept.record(first)
+    kept.record(second)
+
+    assert kept.records == [first, second]
