@@ -12,6 +12,7 @@ from planner.observe.trace_columns import LATEST_S, numbers, times_s
 from planner.observe.trace_formats import Format, parse_csv, split
 from planner.observe.trace_text import read_lines
 
+_MINUTE_S = 60.0
 _COLUMNS = {
     "timestamp": "timestamp",
     "requests": "requests",
@@ -77,7 +78,10 @@ def _series(times: Floats, totals: Mapping[Signal, Floats], path: Path, name: st
         raise TraceError(
             f"{path}: class {name!r} has fewer input tokens than requests; token columns are totals per row"
         )
-    step_s = float(np.median(steps))
+    if float(np.median(steps)) < _MINUTE_S - 1.0:
+        raise TraceError(f"{path}: class {name!r} has rows closer than a minute; add them up per minute")
+    # Coarser totals are welcome too. A missing row widens a step, so that the closest two rows tell.
+    step_s = max(float(round(steps.min())), _MINUTE_S)
     try:
         return {s: Series.from_points(times, v / step_s, step_s) for s, v in totals.items()}
     except ValueError as error:
