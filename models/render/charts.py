@@ -18,7 +18,7 @@ INK, SOFT, RULE, PAPER = "var(--ink)", "var(--soft)", "var(--rule)", "var(--pape
 # Room beside the plotting area: a fixed one, so that stacked panels share their time axis to the pixel.
 LEFT, RIGHT = 56, 14
 HOVER, ZOOM = "hover", "zoom"
-LOGARITHMIC_TICKS = tuple(digit * 10.0**power for power in range(-3, 9) for digit in (1, 3))
+LOGARITHMIC_TICKS = tuple(digit * 10.0**power for power in range(-4, 9) for digit in (1, 3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +183,7 @@ class Scale:
     format: str = ",.3~f"
     logarithmic: bool = False
     zero: bool = True
+    reverse: bool = False
     ticks: tuple[float, ...] = ()
 
 
@@ -244,36 +245,45 @@ def points(
     return _finished(alt.layer(*layers, params=params).properties(width=600, height=height, title=title))
 
 
-def heat_map(data: str, x: str, y: str, title: str, chosen: str, initial: str) -> dict[str, Any]:
-    """Draw rows {x, y, value, text, dark, group} as shaded cells with their figures written in them.
-
-    `x` and `y` are the axes' titles; `dark` says that a cell is dark enough to want light text.
-    """
-    base = alt.Chart(alt.NamedData(data)).transform_filter(f"datum.group === {chosen}")
-    across = alt.X("x:O", axis=alt.Axis(title=x, labelAngle=0, format="~s", ticks=False, domain=False))
-    up = alt.Y("y:O", sort="descending", axis=_value_axis("~s"))
-    shade = alt.Color("value:Q", scale=alt.Scale(type="log", scheme="blues"), legend=None)
-    tooltip = [
-        alt.Tooltip("group:N", title="layout"),
-        alt.Tooltip("x:O", title=x, format=","),
-        alt.Tooltip("y:O", title=y, format=","),
-        alt.Tooltip("text:N", title=title),
-    ]
-    cells = base.mark_rect(stroke=PAPER, strokeWidth=1).encode(across, up, shade, tooltip=tooltip)
-    ink = alt.when("datum.dark").then(alt.value("#ffffff")).otherwise(alt.value("#10233d"))
-    figures = base.mark_text(fontSize=11).encode(across, up, text="text:N", color=ink)
-    params = [alt.VariableParameter(name=chosen, value=initial)]
-    heading = alt.Title(f"{title} by {y} (up)", anchor="start", frame="group")
-    chart = alt.layer(cells, figures, params=params).properties(width=600, height=alt.Step(26), title=heading)
-    return _finished(chart)
-
-
 def _name(base: Any, across: alt.X, up: alt.Y, label: Label) -> Any:
     side: Any = "right" if label.left else "left"
     text = base.transform_filter(f"datum.series === {json.dumps(label.series)}").mark_text(
         align=side, dx=-9 if label.left else 9, dy=-14 * label.lines_up, color=INK, fontSize=12
     )
     return text.encode(across, up, text="series:N")
+
+
+def heat_map(data: str, x: str, y: str, title: str, chosen: str, initial: str) -> dict[str, Any]:
+    """Draw rows {x, y, value, group} as shaded cells with their figures written in them.
+
+    `x`, `y` and `title` name the axes and the value; shades are logarithmic, within the chosen group.
+    """
+    base = (
+        alt.Chart(alt.NamedData(data))
+        .transform_filter(f"datum.group === {chosen}")
+        .transform_joinaggregate(low="min(value)", high="max(value)")
+        .transform_calculate(
+            # From the middle of the shades on, dark figures would not be readable.
+            dark="log(datum.value / datum.low) > 0.68 * log(datum.high / datum.low)",
+            text="format(datum.value, datum.value < 1000 ? '.3~r' : '.3~s')",
+        )
+    )
+    across = alt.X("x:O", axis=alt.Axis(title=x, labelAngle=0, format=".3~s", ticks=False, domain=False))
+    up = alt.Y("y:O", sort="descending", axis=_value_axis(".3~s"))
+    shade = alt.Color("value:Q", scale=alt.Scale(type="log", scheme="blues"), legend=None)
+    tooltip = [
+        alt.Tooltip("group:N", title="layout"),
+        alt.Tooltip("x:Q", title=x, format=","),
+        alt.Tooltip("y:Q", title=y, format=","),
+        alt.Tooltip("value:Q", title=title, format=",.3~r"),
+    ]
+    cells = base.mark_rect(stroke=PAPER, strokeWidth=1).encode(across, up, shade, tooltip=tooltip)
+    ink = alt.when("datum.dark").then(alt.value("#ffffff")).otherwise(alt.value("#10233d"))
+    figures = base.mark_text(fontSize=11).encode(across, up, text="text:N", color=ink)
+    params = [alt.VariableParameter(name=chosen, value=initial)]
+    heading = alt.Title(f"up: {y}", anchor="start", frame="group")
+    chart = alt.layer(cells, figures, params=params).properties(width=600, height=alt.Step(26), title=heading)
+    return _finished(chart)
 
 
 @dataclass(frozen=True, slots=True)
@@ -373,7 +383,7 @@ def _scale(scale: Scale) -> alt.Scale:
     bounds: dict[str, Any] = {"padding": 18} if scale.logarithmic or not scale.zero else {"zero": True}
     if not scale.logarithmic:
         bounds["zero"] = scale.zero
-    return alt.Scale(type=kind, nice=not scale.logarithmic, **bounds)
+    return alt.Scale(type=kind, nice=not scale.logarithmic, reverse=scale.reverse, **bounds)
 
 
 def _path(name: str) -> str:

@@ -60,7 +60,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Folded:
-    """Blocks that open on demand; on paper they are open."""
+    """Blocks that open on demand; they print as they stand."""
 
     kind: ClassVar[str] = "folded"
     summary: str

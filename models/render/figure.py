@@ -36,7 +36,25 @@ class Rows:
         return list(self.rows)
 
 
-Data = Columns | Rows
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """Hold one grid of values a group, compactly: `values[i][j]` stands at `x[i]`, `y[j]`.
+
+    A page spreads it into rows {x, y, value, group}.
+    """
+
+    grids: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[Sequence[float]]]]
+
+    def plain(self) -> dict[str, object]:
+        """Return it as JSON data."""
+        named = {
+            group: {"x": list(x), "y": list(y), "values": [list(row) for row in values]}
+            for group, (x, y, values) in self.grids.items()
+        }
+        return {"cells": named}
+
+
+Data = Columns | Rows | Cells
 
 
 @dataclass(frozen=True, slots=True)

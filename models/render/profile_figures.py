@@ -1,19 +1,18 @@
 """Draw a profile: the trade between a user's speed and a GPU's output, and the surfaces of each layout."""
 
-import math
 from collections.abc import Callable
 
 from models.artifact import LayoutProfile, ProfileArtifact
 from models.capacity.surface import Surface
 from models.render import palette
 from models.render.charts import LOGARITHMIC_TICKS, Mark, Scale, heat_map, points
-from models.render.figure import Choice, Figure, Rows, Swatch, Toggles
-from models.render.formats import brief, seconds
+from models.render.figure import Cells, Choice, Figure, Rows, Swatch, Toggles
+from models.render.formats import brief, plural, seconds
 from models.render.profile_grid import selected_first, typical_context_tokens
 from models.values import Role
 
-# Cells from this share of the (logarithmic) range on are dark enough to want light figures.
-DARK_FROM = 0.52
+# More would not hold their figures on a phone.
+MOST_CELLS = 8
 MOST_LINES = 8
 
 
@@ -60,7 +59,7 @@ def ttft_figure(artifact: ProfileArtifact) -> Figure | None:
         artifact,
         "ttft",
         "TTFT of one prompt, nothing waiting",
-        Scale("prompt tokens", "~s", logarithmic=True, ticks=_steps(artifact, "prefill", "x")),
+        Scale("prompt tokens", "~s", logarithmic=True, ticks=LOGARITHMIC_TICKS),
         Scale("TTFT, ms, logarithmic", ",.3~r", logarithmic=True, ticks=LOGARITHMIC_TICKS),
         lambda layout: (
             [(isl, (layout.prefill.at(isl, 1) + layout.overhead_s) * 1e3) for isl in layout.prefill.x]
@@ -79,8 +78,8 @@ def itl_figure(artifact: ProfileArtifact) -> Figure | None:
         artifact,
         "itl",
         f"ITL at {context:,.0f} tokens of context",
-        Scale("sequences in the batch", "~s", logarithmic=True, ticks=_steps(artifact, "decode", "y")),
-        Scale("ITL, ms", ",.3~r"),
+        Scale("sequences in the batch", "~s", logarithmic=True, ticks=LOGARITHMIC_TICKS),
+        Scale("ITL, ms, logarithmic", ",.3~r", logarithmic=True, ticks=LOGARITHMIC_TICKS),
         lambda layout: (
             [(batch, layout.decode.at(context, batch) * 1e3) for batch in layout.decode.y]
             if layout.decode and layout.decode.covers(context, layout.decode.y[0])
@@ -94,8 +93,8 @@ def surface_figures(artifact: ProfileArtifact) -> list[Figure]:
     """Draw each phase's surfaces as shaded tables, one layout at a time, the selected one first."""
     found = []
     for phase, title, x_title, y_title in (
-        ("prefill", "Prefill seconds per iteration", "prompt tokens", "prompts in the iteration"),
-        ("decode", "Decode seconds per step", "context tokens", "sequences in the batch"),
+        ("prefill", "Prefill time per iteration, ms", "prompt tokens", "prompts in the iteration"),
+        ("decode", "Decode time per step, ms", "context tokens", "sequences in the batch"),
     ):
         measured = {_title(x): surface for x in selected_first(artifact) if (surface := getattr(x, phase))}
         if not measured:
@@ -106,8 +105,11 @@ def surface_figures(artifact: ProfileArtifact) -> list[Figure]:
             title=title,
             summary=f"{title} over {x_title} and {y_title} for {len(measured)} layouts, a figure a cell.",
             spec=heat_map(f"{phase}-cells", x_title, y_title, title, "layout", first),
-            data={f"{phase}-cells": Rows(tuple(c for n, s in measured.items() for c in _cells(n, s)))},
+            data={f"{phase}-cells": Cells({name: _thinned(s) for name, s in measured.items()})},
             controls=(Choice("Layout", tuple(measured), first, "layout"),),
+            notes=("Large grids are thinned here; the saved data hold every point.",)
+            if any(max(len(s.x), len(s.y)) > MOST_CELLS for s in measured.values())
+            else (),
         )
         found.append(figure)
     return found
@@ -140,32 +142,22 @@ def _lines(
         summary=f"{title}, from the least to the most: {said}.",
         spec=points(name, swatches, x, y, joined=True, marks=marks, shown="layouts", height=260),
         data={name: Rows(rows)},
-        caption=f"{left} more layouts are in the table." if left else "",
+        caption=f"{plural(left, 'more layout')} in the table." if left else "",
         controls=(Toggles("Layouts", swatches, "layouts"),),
     )
 
 
-def _steps(artifact: ProfileArtifact, phase: str, axis: str) -> tuple[float, ...]:
-    """Return every value of one axis that any layout was measured at."""
-    surfaces = (getattr(layout, phase) for layout in artifact.layouts)
-    return tuple(sorted({value for surface in surfaces if surface for value in getattr(surface, axis)}))
+def _thinned(surface: Surface) -> tuple[list[float], list[float], list[list[float]]]:
+    """Return at most `MOST_CELLS` evenly spread lines of a grid each way, ends included, in milliseconds."""
+    rows, columns = _spread(len(surface.x)), _spread(len(surface.y))
+    values = [[_short(surface.values_s[i][j] * 1e3) for j in columns] for i in rows]
+    return [surface.x[i] for i in rows], [surface.y[j] for j in columns], values
 
 
-def _cells(layout: str, surface: Surface) -> list[dict[str, object]]:
-    low = math.log(min(min(row) for row in surface.values_s))
-    high = math.log(max(max(row) for row in surface.values_s))
-    return [
-        {
-            "x": x,
-            "y": y,
-            "value": _short(value),
-            "text": seconds(value),
-            "dark": math.log(value) - low > DARK_FROM * (high - low) if high > low else False,
-            "group": layout,
-        }
-        for x, row in zip(surface.x, surface.values_s, strict=True)
-        for y, value in zip(surface.y, row, strict=True)
-    ]
+def _spread(count: int) -> list[int]:
+    if count <= MOST_CELLS:
+        return list(range(count))
+    return [round(i * (count - 1) / (MOST_CELLS - 1)) for i in range(MOST_CELLS)]
 
 
 def _title(layout: LayoutProfile) -> str:

@@ -1,5 +1,7 @@
 """Lay out a profile: layouts with their speeds, the selection, and what was left out."""
 
+from collections.abc import Sequence
+
 from models.artifact import LayoutProfile, Profile, ProfileArtifact
 from models.capacity.surface import Surface
 from models.render.formats import UNKNOWN, brief, number, percent, seconds
@@ -10,8 +12,11 @@ PROMPTS_TOKENS = (1_000, 8_000, 32_000)
 BATCHES = (1, 16, 64, 256)
 
 
-def layout_grid(profile: Profile) -> Grid:
-    """Lay out one row per role and layout, what was selected first; strong are the selected ones."""
+def layout_grid(profile: Profile, only: Sequence[LayoutProfile] | None = None) -> Grid:
+    """Lay out one row per role and layout, what was selected first; strong are the selected ones.
+
+    `only` names the layouts to lay out, in their order; all of them without it.
+    """
     artifact = profile.artifact
     context = typical_context_tokens(artifact)
     columns = (
@@ -32,7 +37,7 @@ def layout_grid(profile: Profile) -> Grid:
         Column("fit error", "cross-validated relative error of the surfaces", numeric=True, wide=True),
         Column("origin", "where the figures come from", wide=True),
     )
-    ordered = selected_first(artifact)
+    ordered = selected_first(artifact) if only is None else only
     rows = tuple(_layout_row(layout, artifact, context) for layout in ordered)
     strong = frozenset(i for i, layout in enumerate(ordered) if is_selected(layout, artifact))
     notes = []

@@ -1,16 +1,19 @@
 """Write the report of a profile: what was selected and why, the surfaces, and what was left out."""
 
+from collections import Counter
+
 from models import codec
 from models.artifact import Profile, ProfileArtifact, Question
 from models.render.document import Block, Chart, Document, Facts, Folded, Prose, Section, Table
 from models.render.formats import brief, number, plural, seconds, sentence, words
 from models.render.page import to_html
 from models.render.profile_figures import itl_figure, pareto_figure, surface_figures, ttft_figure
-from models.render.profile_grid import layout_grid, left_out_grid, source_grid
+from models.render.profile_grid import is_selected, layout_grid, left_out_grid, selected_first, source_grid
 from models.render.verdict import Tone, Verdict
 from models.values import Role
 
 SCHEMA = "headgate/profile-report/v1"
+FIRST_LAYOUTS = 6
 
 _READING = """\
 A prefill surface gives the engine's time for one iteration of prompts, a decode surface the time of one step
@@ -33,7 +36,7 @@ def document(profile: Profile) -> Document:
     artifact = profile.artifact
     sections = [
         Section("selection", "Selection", (Facts(_selection(artifact)),)),
-        Section("layouts", "Layouts", (Table(layout_grid(profile)),)),
+        Section("layouts", "Layouts", _layouts(profile)),
     ]
     if pareto := pareto_figure(artifact):
         sections.append(Section("pareto", "Pareto front", (Chart(pareto),)))
@@ -95,6 +98,21 @@ def _question(question: Question | None) -> str:
         f"{number(question.rate_rps)} requests/s of {brief(question.isl_tokens)} prompt and "
         f"{brief(question.osl_tokens)} output tokens, {aim}"
     )
+
+
+def _layouts(profile: Profile) -> tuple[Block, ...]:
+    """Show what was selected and the smallest others of each role; the rest on demand."""
+    everything = selected_first(profile.artifact)
+    seen: Counter[Role] = Counter()
+    first = []
+    for layout in everything:
+        seen[layout.role] += 1
+        if is_selected(layout, profile.artifact) or seen[layout.role] <= FIRST_LAYOUTS:
+            first.append(layout)
+    if len(first) == len(everything):
+        return (Table(layout_grid(profile)),)
+    rest = Folded(f"All {len(everything)} layouts", (Table(layout_grid(profile)),))
+    return (Table(layout_grid(profile, first)), rest)
 
 
 def _surfaces(artifact: ProfileArtifact) -> tuple[Block, ...]:

@@ -1,7 +1,10 @@
 """Draw a replay: its timeline over shared time, and what each policy paid for its attainment."""
 
+import math
+from collections.abc import Mapping, Sequence
+
 from models.render import palette
-from models.render.charts import Label, Mark, Panel, Scale, points, time_panels
+from models.render.charts import LOGARITHMIC_TICKS, Label, Mark, Panel, Scale, points, time_panels
 from models.render.figure import Choice, Figure, Rows, Toggles
 from models.render.formats import number, seconds, share
 from models.render.timeline import (
@@ -42,11 +45,11 @@ def timeline_figure(result: ReplayResult, tested: PolicyResult) -> Figure | None
         Panel("load", "Load, requests per second", "load", classes, shown="classes"),
         Panel("held", "GPUs held by each policy", "held", policies, "step", "d", "policies",
               marks=caps, top=top),
-        Panel("states", "GPUs of the chosen policy by role and state", "states", states, "stack", "d",
+        Panel("states", "GPUs of the chosen policy by state", "states", states, "stack", "d",
               chosen="focus", marks=caps, top=top),
-        Panel("attained", "Requests of the chosen policy that kept their promise, %", "attained", classes,
+        Panel("attained", "Kept promises of the chosen policy, %", "attained", classes,
               format=".2~f", shown="classes", chosen="focus", marks=aims, top=100.0, bottom=None),
-        Panel("ttft", "TTFT p95 over all requests, ms, logarithmic", "ttft", policies, format=",.3~r",
+        Panel("ttft", "TTFT p95, all requests, ms, logarithmic", "ttft", policies, format=",.3~r",
               shown="policies", marks=tuple(limits), logarithmic=True),
     )  # fmt: skip
     parameters = {"classes": [s.name for s in classes], "policies": names, "focus": tested.policy}
@@ -82,22 +85,29 @@ def trade_figure(result: ReplayResult) -> Figure | None:
     scored = [p for p in result.policies if p.slo_attainment is not None]
     if not scored:
         return None
-    rows = tuple(
+    rows: tuple[dict[str, float | str], ...] = tuple(
         {
             "x": round(p.gpu_hours, 2),
-            "y": round((p.slo_attainment or 0.0) * 100, 4),
+            # A logarithm has no zero: none missed stands where half a request would.
+            "y": float(f"{100 * max(1 - (p.slo_attainment or 0.0), 0.5 / max(p.requests, 1)):.4g}"),
             "series": p.policy,
         }
         for p in scored
     )
     target = result.target_attainment
-    aims = (Mark(target * 100, f"target {share(target)}"),) if target is not None else ()
+    aims = (Mark((1 - target) * 100, f"target {share(target)} kept"),) if target and target < 1 else ()
     spec = points(
         "trade",
         palette.policies(p.policy for p in scored),
         Scale("GPU-hours", ",.4~r", zero=False),
-        Scale("Requests that kept their promise, %", ".2~f", zero=False),
-        labels=_names(scored),
+        Scale(
+            "Missed promises, % (logarithmic, up is better)",
+            ",.3~r",
+            logarithmic=True,
+            reverse=True,
+            ticks=LOGARITHMIC_TICKS,
+        ),
+        labels=_names(rows),
         marks=aims,
         height=260,
     )
@@ -110,25 +120,21 @@ def trade_figure(result: ReplayResult) -> Figure | None:
         summary=f"Attainment against GPU-hours: {said}.",
         spec=spec,
         data={"trade": Rows(rows)},
-        caption="Up is kept promises, left is fewer GPU-hours. The axes do not begin at zero.",
+        caption="Up is fewer missed promises, left is fewer GPU-hours.",
     )
 
 
-def _names(scored: list[PolicyResult]) -> list[Label]:
-    """Place the policies' names so that those of near neighbours do not cover each other."""
-    hours = [p.gpu_hours for p in scored]
-    middle, near = (min(hours) + max(hours)) / 2, (max(hours) - min(hours)) * 0.12
-    placed: list[tuple[PolicyResult, int]] = []
+def _names(rows: Sequence[Mapping[str, float | str]]) -> list[Label]:
+    """Place the names of points so that those of near neighbours do not cover each other."""
+    spots = [(float(r["x"]), math.log(float(r["y"])), str(r["series"])) for r in rows]
+    wide = max(x for x, _, _ in spots) - min(x for x, _, _ in spots) or 1.0
+    high = max(y for _, y, _ in spots) - min(y for _, y, _ in spots) or 1.0
+    middle = min(x for x, _, _ in spots) + wide / 2
+    placed: list[tuple[float, float, int]] = []
     labels = []
-    for policy in sorted(scored, key=lambda p: p.slo_attainment or 0.0):
-        taken = [up for other, up in placed if abs(other.gpu_hours - policy.gpu_hours) <= near]
-        lowest = min((p.slo_attainment or 0.0 for p, _ in placed), default=0.0)
-        apart = all(
-            abs((o.slo_attainment or 0.0) - (policy.slo_attainment or 0.0)) > 0.08 * (1.0 - lowest)
-            for o, _ in placed
-            if abs(o.gpu_hours - policy.gpu_hours) <= near
-        )
-        up = 0 if apart else max(taken) + 1
-        placed.append((policy, up))
-        labels.append(Label(policy.policy, left=policy.gpu_hours > middle, lines_up=up))
+    for x, y, name in sorted(spots, key=lambda spot: -spot[1]):
+        near = [up for a, b, up in placed if abs(a - x) < 0.15 * wide and abs(b - y) < 0.08 * high]
+        up = max(near, default=-1) + 1
+        placed.append((x, y, up))
+        labels.append(Label(name, left=x > middle, lines_up=up))
     return labels

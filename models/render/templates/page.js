@@ -5,11 +5,14 @@
   const drawings = read("drawings");
   const views = new Map();
 
-  // Compact columns {axis, at, values} become the rows {at, series, value, group} that a chart reads.
+  // Compact columns {axis, at, values} become rows {at, series, value, group}, cells rows {x, y, value, group}.
   const spread = (data) => {
     if (Array.isArray(data)) return data;
     const rows = [];
-    for (const [group, series] of Object.entries(data.values)) {
+    for (const [group, grid] of Object.entries(data.cells ?? {})) {
+      grid.values.forEach((row, i) => row.forEach((value, j) => rows.push({ x: grid.x[i], y: grid.y[j], value, group })));
+    }
+    for (const [group, series] of Object.entries(data.values ?? {})) {
       const at = data.at[group];
       for (const [name, values] of Object.entries(series)) {
         values.forEach((value, i) => rows.push({ [data.axis]: at[i], series: name, value, group }));
@@ -23,7 +26,11 @@
   // A stack of panels and a single chart both take their width from here: the page's, not the chart's.
   const fitted = (spec, width) => {
     const copy = structuredClone(spec);
-    for (const panel of copy.vconcat ?? [copy]) panel.width = width;
+    for (const panel of copy.vconcat ?? [copy]) {
+      panel.width = width;
+      // A title wider than its panel would shrink the whole drawing.
+      panel.title.limit = width;
+    }
     return copy;
   };
 
@@ -129,9 +136,6 @@
   window.addEventListener("resize", () => {
     clearTimeout(waiting);
     waiting = setTimeout(refit, 120);
-  });
-  window.addEventListener("beforeprint", () => {
-    for (const folded of document.querySelectorAll("details")) folded.open = true;
   });
 
   // A folded chart has no width yet: it is drawn when it is opened.
