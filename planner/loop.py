@@ -120,7 +120,7 @@ def run_once(job: Job, clock: Clock) -> Outcome:
 def run(jobs: Sequence[Job], clock: Clock, stop: threading.Event) -> None:
     """Run every job now and then on its interval, each one at a time, until `stop` is set.
 
-    A tick that overruns its interval delays the next one and never doubles it; ticks that were missed (a
+    A tick that overruns its interval skips the next one and never runs beside it; ticks that were missed (a
     suspended machine) are run once. The tick in progress is finished before this returns.
     """
     from apscheduler.executors.pool import ThreadPoolExecutor
