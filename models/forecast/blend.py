@@ -40,3 +40,24 @@ class _Blended:
         weight = horizons_s / (horizons_s + EVEN_S)
         near = self.near.predict(recent, origins_s, horizons_s)
         return (1.0 - weight) * near + weight * self.far.predict(recent, origins_s, horizons_s)
+
+
+class Shared:
+    """Fit a model once for all who are given the same series, such as a blend and its part."""
+
+    def __init__(self, model: Forecaster) -> None:
+        """Wrap a model; nothing is fitted yet."""
+        self._model = model
+        self._series: Series | None = None
+        self._fitted: Fitted | NotYet = NotYet("not asked to fit")
+
+    @property
+    def name(self) -> str:
+        """The name that reports show."""
+        return self._model.name
+
+    def fit(self, series: Series) -> Fitted | NotYet:
+        """Fit, or return the last fit if it was of this very series."""
+        if self._series is not series:
+            self._series, self._fitted = series, self._model.fit(series)
+        return self._fitted

@@ -1,7 +1,7 @@
 """List the models that compete for each signal."""
 
 from models.forecast.base import Forecaster
-from models.forecast.blend import Blend
+from models.forecast.blend import Blend, Shared
 from models.forecast.last_value import LastValue
 from models.forecast.seasonal_naive import SeasonalNaive
 from models.policy import ForecastPolicy
@@ -16,7 +16,7 @@ def candidates(policy: ForecastPolicy) -> tuple[Forecaster, ...]:
     """
     if not policy.enabled:
         return (BASELINE,)
-    seasonal = [SeasonalNaive(season_s, policy.level_window_s) for season_s in policy.seasons_s]
+    seasonal = [Shared(SeasonalNaive(season_s, policy.level_window_s)) for season_s in policy.seasons_s]
     return (
         BASELINE,  # no assumption at all: what every other must beat
         *(Blend(BASELINE, season) for season in seasonal),  # best on smooth traffic, which turns by the clock

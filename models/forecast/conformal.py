@@ -17,7 +17,7 @@ from models.forecast.moving import Steps
 from models.series import Floats
 
 # The asked level moves by this much per miss. 0.03 cost 10 % pinball loss at an hour: with feedback an hour
-# late the level overshoots. At 0.005 it costs nothing and lifts coverage from 0.885 to 0.897.
+# late the level overshoots. 0.005 costs nothing and lifts coverage at 0.9 by one to two points.
 ACI_STEP = 0.005
 # The asked level stays within this share of the way to certainty, so that a bad day cannot wind it up.
 ACI_REACH = 0.5
@@ -28,10 +28,10 @@ PRIOR_SCORES = 24
 # Prior spread: relative standard deviation at one step, and the horizon at which the variance has doubled.
 PRIOR_RATIO = 0.08
 PRIOR_DOUBLES_S = 300.0
-# The scale is the geometric mean of the forecast and the mean demand: between Poisson noise (square root) and
-# a fixed ratio. Against a pure ratio it lowers the pinball loss by 2-3 % at 15-60 minutes on two real weeks.
+# Share of the mean demand below which errors stop shrinking with the forecast. A scale nearer to Poisson
+# noise, sqrt(forecast * mean), saves 0-2 % of the pinball loss on real traffic; but half an hour after demand
+# has doubled its 0.9 quantile covers 0.80, that of a ratio 0.89.
 FLOOR_RATIO = 0.05
-STEADY_RATIO = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +86,16 @@ def _learn(test: Backtest, asked: Floats, operating: int, column: list[int], win
     sample = _Windows.of(score, test.horizons_s, window)
     level = np.broadcast_to(asked, (len(test.horizons_s), len(asked))).copy()
     issued = np.full(score.shape, np.nan)
-    hits = np.full((*score.shape, len(asked)), np.nan)
+    # Running sum over rows of (asked - hit), so that any stretch of feedback is one difference.
+    owed = np.zeros((len(score) + 1, *level.shape))
     for block, (first, last) in enumerate(zip(sample.begins[:-1], sample.begins[1:], strict=True)):
-        rank = sample.rank(block, score[first:last])
-        hits[first:last] = np.where(np.isnan(rank)[..., None], np.nan, rank[..., None] <= level)
         q = sample.quantile(block, level[:, operating : operating + 1])[:, 0]
         q[sample.count[block] < PRIOR_SCORES] = np.nan
         issued[first:last] = test.forecast[first:last] + q * scale[first:last]
-        level = _adapt(level, asked, hits, sample.lag, first, last)
+        rank = sample.rank(block, score[first:last])[..., None]
+        owed[first + 1 : last + 1] = np.where(np.isnan(rank), 0.0, asked - (rank <= level)).cumsum(axis=0)
+        owed[first + 1 : last + 1] += owed[first]
+        level = _adapted(level, asked, owed, first - sample.lag, last - sample.lag)
     return Calibration(
         levels=tuple(float(asked[i]) for i in column),
         horizons_s=test.horizons_s,
@@ -104,22 +106,12 @@ def _learn(test: Backtest, asked: Floats, operating: int, column: list[int], win
     )
 
 
-def _adapt(
-    level: Floats,
-    asked: Floats,
-    hits: Floats,
-    lag: Steps,
-    first: int,
-    last: int,
-) -> Floats:
-    """Move the asked levels by the feedback that arrived in a block, each horizon by its own delay."""
-    moved = level.copy()
-    for j, delay in enumerate(lag):
-        arrived = hits[max(first - delay, 0) : max(last - delay, 0), j]
-        arrived = arrived[~np.isnan(arrived[:, 0])]
-        moved[j] += ACI_STEP * (asked - arrived).sum(axis=0)
+def _adapted(level: Floats, asked: Floats, owed: Floats, first: Steps, last: Steps) -> Floats:
+    """Move the asked levels by the feedback of rows first..last-1, which differ by horizon: it comes late."""
+    horizon = np.arange(len(level))
+    arrived = owed[np.maximum(last, 0), horizon] - owed[np.maximum(first, 0), horizon]
     reach = ACI_REACH * np.minimum(asked, 1.0 - asked)
-    return np.clip(moved, asked - reach, asked + reach)
+    return np.clip(level + ACI_STEP * arrived, asked - reach, asked + reach)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,5 +174,4 @@ def _scale(forecast: Floats, mean: float | None) -> Floats:
     As long as no mean is known the forecast stands in for it.
     """
     level = np.maximum(forecast, 0.0)
-    usual = level if mean is None else np.full_like(level, mean)
-    return np.asarray(np.maximum(np.sqrt(level * usual), STEADY_RATIO * level) + FLOOR_RATIO * usual)
+    return np.asarray(level + FLOOR_RATIO * (level if mean is None else mean))
