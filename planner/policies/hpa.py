@@ -88,7 +88,7 @@ class RoleScaler:
         return max(self.bounds.min_replicas, count if most is None else min(count, most))
 
     def _tolerated(self, ratio: float) -> bool:
-        return abs(ratio - 1.0) <= self.settings.tolerance_ratio
+        return abs(ratio - 1.0) <= self.settings.tolerance_ratio + 1e-9
 
 
 class Hpa:
