@@ -62,6 +62,9 @@ def command(output: str, out: Path | None, policy: str, jobs: int | None, **aske
         raise click.BadParameter(f"the folder {out.parent} does not exist", param_hint="--out")
     deployment, tick_policy, stage = _prepare(**asked)
     initial = _per_role("--initial", asked["initial"], tuple(stage.layouts), _count)
+    missing = [role for role in stage.layouts if initial and role not in initial]
+    if missing:
+        raise click.BadParameter(f"say a count for {missing[0]} as well", param_hint="--initial")
     setup = Setup(tick_policy, deployment.served, initial or None)
     with _progress(names) as watch:
         results = contest(names, stage, setup, watch, jobs)

@@ -72,6 +72,9 @@ class RoleScaler:
 
     def _behave(self, now_s: float, current: int, raw: int) -> int:
         """Apply the stabilisation window to downs and the policies to ups."""
+        if not self._recommended:
+            # The controller begins its window with what it finds.
+            self._recommended.append((now_s, current))
         self._recommended.append((now_s, raw))
         _expire(self._recommended, now_s - self.settings.down_window_s)
         _expire(self._added, now_s - self.settings.up_period_s)

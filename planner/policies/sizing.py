@@ -75,7 +75,7 @@ def peak_fleet(
 ) -> dict[Role, int]:
     """Size each role for the window in which it has most work."""
     width_s = max(workload.span_s / _WINDOWS, _SHORTEST_S)
-    begins = np.arange(workload.start_s, workload.end_s + 1e-9, width_s)
+    begins = workload.start_s + width_s * np.arange(int(workload.span_s // width_s) + 1)
     edges = np.append(np.searchsorted(workload.arrival_s, begins), len(workload))
     counts = dict.fromkeys(layouts, 1)
     for tokens in (workload.prefill_tokens(), workload.osl_tokens):
