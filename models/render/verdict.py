@@ -108,7 +108,7 @@ def _alone(tested: PolicyResult, result: ReplayResult, broken: list[str]) -> Ver
     used = f"{number(tested.gpu_hours)} GPU-hours"
     if broken:
         return Verdict(Tone.BAD, f"{tested.policy} missed its promise: {words(broken)}, with {used}.")
-    met = f"{tested.policy} met the promise of {share(tested.slo_attainment)} of requests with {used}."
+    met = f"{tested.policy} kept its promise to {share(tested.slo_attainment)} of requests with {used}."
     return Verdict(
         Tone.NONE, met, ("Nothing else was replayed beside it, so this says nothing about what it saves.",)
     )
@@ -118,34 +118,35 @@ def _compare(
     tested: PolicyResult, reference: PolicyResult, result: ReplayResult, broken: list[str]
 ) -> Verdict:
     ours, theirs = tested.slo_attainment or 0.0, reference.slo_attainment or 0.0
-    cost = versus(tested, reference)
-    gain = ours - theirs
+    name, cost, gain = tested.policy, versus(tested, reference), ours - theirs
+    bill = _bill(cost, reference.policy)
     cheaper = cost is not None and cost < 1 - SAME_COST_RATIO
     dearer = cost is not None and cost > 1 + SAME_COST_RATIO
-    bill = _bill(cost, reference.policy)
+    worse = gain < -SAME_ATTAINMENT
     figures = f"{share(ours)} of requests kept their promise ({reference.policy}: {share(theirs)})"
     if broken:
-        tone = Tone.BAD if gain < SAME_ATTAINMENT or not cheaper else Tone.MIXED
-        saved = "; at this attainment that is not a saving" if cheaper else ""
-        end = f"It used {bill}{saved}."
+        both = kept(reference, result) is False and not worse
+        tone = Tone.MIXED if both and cheaper else Tone.BAD
+        doubt = "; at this attainment that is not a saving" if cheaper and not both else ""
+        too = f", where {reference.policy} missed its promise too" if both else ""
         return Verdict(
             tone,
-            f"{tested.policy} missed its promise: {words(broken)}.",
-            (sentence(figures), end),
+            f"{name} missed its promise: {words(broken)}.",
+            (sentence(figures), f"It used {bill}{too}{doubt}."),
         )
-    if kept(tested, result) is None and gain < -SAME_ATTAINMENT:
+    unpromised = kept(tested, result) is None
+    if unpromised and worse:
         tone = Tone.MIXED if cheaper else Tone.BAD
         return Verdict(
-            tone, f"{tested.policy} used {bill} and kept {points(gain)} fewer promises: {figures}."
+            tone, f"{name} used {bill}, and {points(gain)} fewer requests were served in time: {figures}."
         )
-    lost = f", {points(gain)} fewer than {reference.policy}" if gain < -SAME_ATTAINMENT else ""
+    lost = f", {points(gain)} fewer than {reference.policy}" if worse else ""
+    said = (sentence(f"{figures}{lost}"),)
     if cheaper:
-        return Verdict(
-            Tone.GOOD, f"{tested.policy} kept its promise with {bill}.", (sentence(f"{figures}{lost}"),)
-        )
+        did = "served as many requests in time" if unpromised else "kept its promise"
+        return Verdict(Tone.GOOD, f"{name} {did} with {bill}.", said)
     tone = Tone.BAD if dearer and gain < SAME_ATTAINMENT else Tone.MIXED
-    head = f"{tested.policy} saved nothing here: it used {bill}."
-    return Verdict(tone, head, (sentence(f"{figures}{lost}"),))
+    return Verdict(tone, f"{name} saved nothing here: it used {bill}.", said)
 
 
 def _bill(cost: float | None, reference: str) -> str:
