@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from models import codec
-from models.capacity.surface import Surface
 from models.errors import ArtifactError
+from models.surface import Surface
 from models.values import Parallelism, Role
 
 SCHEMA = "headgate/profile/v1"

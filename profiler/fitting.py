@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from models.capacity.surface import Surface
+from models.surface import Surface
 
 Floats = NDArray[np.float64]
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from models.artifact import LayoutProfile, LeftOut
-from models.capacity.surface import Surface
+from models.surface import Surface
 from models.values import Parallelism, Role
 from profiler.fitting import fit
 from profiler.layouts import Candidates

@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 
 from models.artifact import EngineLimits, LayoutProfile
 from models.capacity.load import ClassLoad
-from models.capacity.surface import Surface
 from models.mix import RequestMix
 from models.observation import ClassDemand, Observation, PoolState
 from models.policy import PlanPolicy, PoolPolicy
 from models.prediction import Forecast, SignalForecast
+from models.surface import Surface
 from models.values import Parallelism, RequestClass, Role, Signal, Slo
 
 AT_S = 1_700_000_000.0

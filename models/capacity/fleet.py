@@ -19,6 +19,7 @@ Floats = NDArray[np.float64]
 # Points of a standard normal that stand for the decode batch, with their probabilities: fine in the upper
 # tail, where promises break (bins between the 0, 10, 30, 50, 70, 85, 95, 99 and 100 % quantiles).
 _BATCH_Z = np.array([-1.755, -0.853, -0.253, 0.253, 0.764, 1.295, 1.924, 2.665])
+_NO_RATE_RPS = 1e-12
 BATCH_WEIGHT = np.array([0.10, 0.20, 0.20, 0.20, 0.15, 0.10, 0.04, 0.01])
 
 
@@ -207,7 +208,7 @@ class FleetModel:
     def _tail(self, replicas: int, scenario: int) -> WaitTail:
         rates = self.prefill_rates[scenario]
         rate = float(rates.sum())
-        if rate <= 0:
+        if rate < _NO_RATE_RPS:
             return WaitTail(0.0, math.inf, 0.0)
         mean = float(rates @ self.work_s) / rate
         cv2 = max(float(rates @ self.work_squared) / rate / mean**2 - 1.0, 0.0)

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.artifact import LayoutProfile
-from models.capacity.surface import Surface
 from models.mix import RequestMix
+from models.surface import Surface
 
 Floats = NDArray[np.float64]
 

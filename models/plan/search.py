@@ -11,6 +11,8 @@ from models.values import Role
 
 _LIMIT = 65_536
 _EPSILON = 1e-9
+# Attainment that a move of GPUs between roles must gain: about what it costs while the moved ones start.
+_WORTH_A_MOVE = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,22 +91,30 @@ class FleetSearch:
         bounds: Mapping[Role, Bounds],
         tiers: Mapping[str, int],
         placeable: Callable[[Mapping[Role, int], Mapping[Role, int]], bool],
+        running: Mapping[Role, int] | None = None,
     ) -> dict[Role, int] | None:
         """Return the counts within a GPU budget that keep most promises, the highest priority first.
 
         Attainment is compared tier by tier to 0.1 %, then by the share of the work that is served at all,
-        then by fewer GPUs. Returns None when not even the floors fit.
+        then by fewer GPUs. A split that is `running` stays unless another keeps clearly more: GPUs that
+        change roles serve nobody while they start. Returns None when not even the floors fit.
         """
         gpus = {role: self.model.layouts[role].gpus for role in self.roles}
         most_gpus = sum(gpus[r] * bounds[r].high for r in self.roles) if budget_gpus is None else budget_gpus
         candidates = [c for c in _within(self.roles, gpus, most_gpus, bounds) if placeable(c, gpus)]
         if not candidates:
             return None
-        return max(candidates, key=lambda counts: self._merit(counts, gpus, tiers))
+        merits = {tuple(c[r] for r in self.roles): self._merit(c, gpus, tiers) for c in candidates}
+        best = max(candidates, key=lambda c: merits[tuple(c[r] for r in self.roles)])
+        held = tuple((running or {}).get(role, 0) for role in self.roles)
+        wanted = tuple(best[role] for role in self.roles)
+        if held in merits and _about_as_good(merits[held], merits[wanted], len(held)):
+            return dict(zip(self.roles, held, strict=True))
+        return best
 
     def _merit(
         self, counts: Mapping[Role, int], gpus: Mapping[Role, int], tiers: Mapping[str, int]
-    ) -> tuple[object, ...]:
+    ) -> tuple[float, ...]:
         attained = self.model.attainment(counts)
         mass = self.model.rates * self.weights[:, None]
         per_tier = []
@@ -119,7 +129,13 @@ class FleetSearch:
         )
         served = round(float((self.weights / np.maximum(used, 1.0)).sum()), 3)
         cost = sum(gpus[role] * n for role, n in counts.items())
-        return (*per_tier, served, -cost, tuple(counts[role] for role in self.roles))
+        return (*per_tier, served, -float(cost), *(float(counts[role]) for role in self.roles))
+
+
+def _about_as_good(held: tuple[float, ...], best: tuple[float, ...], roles: int) -> bool:
+    """Say whether no attainment tier, nor the share served, would gain enough to be worth a move."""
+    shares = len(held) - 1 - roles
+    return all(b - h < _WORTH_A_MOVE for h, b in zip(held[:shares], best[:shares], strict=True))
 
 
 def smallest(reaches: Callable[[int], bool], start: int = 1) -> int:

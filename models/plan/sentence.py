@@ -1,18 +1,12 @@
 """Say in one sentence why a role needs what it needs, in figures."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from models.capacity.fleet import FleetModel
+from models.plan.need import Need
 from models.plan.scenarios import Scenarios
 from models.policy import PlanPolicy
 from models.prediction import Forecast
 from models.units import show_count, show_duration
 from models.values import Binding, RequestClass, Role
-
-if TYPE_CHECKING:
-    from models.plan.sizing import Need
 
 _LIMITS = {Binding.TTFT: "ttft_s", Binding.ITL: "itl_s", Binding.E2E: "e2e_s"}
 

@@ -1,29 +1,19 @@
 """Size both roles together: the fewest GPUs that keep the promise under a forecast, inside the budget."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from models.artifact import LayoutProfile
 from models.capacity.fleet import FleetModel
 from models.decision import RoleSizing, Sizing
 from models.observation import Observation
 from models.plan.backlog import backlog_rps
+from models.plan.need import Need
 from models.plan.scenarios import Scenarios, scenarios
 from models.plan.search import Bounds, FleetSearch
 from models.plan.sentence import explain
 from models.policy import PlanPolicy
 from models.prediction import Forecast
 from models.values import Binding, Role
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """Hold what a set of scenarios needs: alone per role, together, and as far as the budget goes."""
-
-    alone: Mapping[Role, int]
-    together: Mapping[Role, int]
-    affordable: Mapping[Role, int]
-    limits: Mapping[Role, Binding]
 
 
 def size(
@@ -43,9 +33,10 @@ def size(
     if extra_rps > 0:
         ahead = ahead.with_backlog(extra_rps)
         search = bind(ahead, layouts, policy)
-    need = find_need(search, policy)
+    running = {role: pool.desired for role, pool in observation.pools.items()}
+    need = find_need(search, policy, running)
     calm = bind(ahead.median(), layouts, policy)
-    held = _hold(observation, forecast, layouts, policy, need, ahead)
+    held = _hold(observation, forecast, layouts, policy, need, ahead, running)
     expected, per_class = search.model.expected(need.affordable, ahead.weights)
     roles = {
         role: RoleSizing(
@@ -66,7 +57,7 @@ def bind(ahead: Scenarios, layouts: Mapping[Role, LayoutProfile], policy: PlanPo
     return FleetSearch(FleetModel(layouts, ahead.loads, policy.router), ahead.weights, policy.targets())
 
 
-def find_need(search: FleetSearch, policy: PlanPolicy) -> Need:
+def find_need(search: FleetSearch, policy: PlanPolicy, running: Mapping[Role, int] | None = None) -> Need:
     """Find the counts that one search's scenarios need, free of bounds and then inside them."""
     alone = {role: search.alone(role) for role in search.roles}
     together = search.cheapest(alone)
@@ -80,7 +71,7 @@ def find_need(search: FleetSearch, policy: PlanPolicy) -> Need:
         return Need(alone, together, wanted, limits)
     room = {role: Bounds(b.low, min(b.high, wanted[role] + 8)) for role, b in bounds.items()}
     tiers = {c.name: c.priority for c in policy.classes}
-    split = search.best_split(policy.budget_gpus, room, tiers, policy.placeable)
+    split = search.best_split(policy.budget_gpus, room, tiers, policy.placeable, running)
     affordable = split if split is not None else {role: b.low for role, b in bounds.items()}
     for role in search.roles:
         if affordable[role] < wanted[role]:
@@ -117,12 +108,17 @@ def _hold(
     policy: PlanPolicy,
     need: Need,
     ahead: Scenarios,
+    running: Mapping[Role, int],
 ) -> Mapping[Role, int]:
-    """Return the counts above which a release is sure to pay: the need over the whole hold time."""
-    until_s = policy.hold_horizon_s()
-    if until_s <= policy.ready_horizon_s() and forecast.trusted:
+    """Return the counts above which a release is sure to pay: the need over the hold time, both ways.
+
+    The forecast looks ahead over it; the highest demand of the recent past keeps a dip that is only noise
+    from releasing what the next minute orders again.
+    """
+    longer = ahead
+    if policy.hold_horizon_s() > policy.ready_horizon_s():
+        longer = scenarios(observation, forecast, policy.classes, policy.hold_horizon_s()) or ahead
+    longer = longer.at_least_recent(forecast)
+    if longer.loads == ahead.loads:
         return need.affordable
-    longer = scenarios(observation, forecast, policy.classes, until_s) or ahead
-    if not forecast.trusted:
-        longer = longer.at_least_recent(forecast)
-    return find_need(bind(longer, layouts, policy), policy).affordable
+    return find_need(bind(longer, layouts, policy), policy, running).affordable

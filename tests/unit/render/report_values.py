@@ -14,7 +14,6 @@ from models.artifact import (
     Question,
     Selection,
 )
-from models.capacity.surface import Surface
 from models.decision import Adjustment, Decision, Outcome, Reason, Record, RoleSizing, Sizing, Status
 from models.observation import (
     ClassDemand,
@@ -27,6 +26,7 @@ from models.observation import (
 )
 from models.prediction import Forecast, SignalForecast
 from models.simulation.scorecard import ClassResult, Percentiles, PolicyResult, ReplayResult, TimelinePoint
+from models.surface import Surface
 from models.values import Binding, Parallelism, RequestClass, Role, Signal, Slo
 
 NOON_S = 1_795_780_800.0  # 2026-11-27 12:00 UTC

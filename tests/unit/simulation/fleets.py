@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 
 from models.artifact import EngineLimits, LayoutProfile
-from models.capacity.surface import Surface
 from models.simulation.fleet import Fleet, FleetPlan
 from models.simulation.workload import Workload
+from models.surface import Surface
 from models.values import Parallelism, Role, Router
 
 AMPLE = 1e12
