@@ -3,7 +3,7 @@
 from models.forecast.base import Forecaster
 from models.forecast.blend import Blend, Shared
 from models.forecast.last_value import LastValue
-from models.forecast.seasonal_naive import SeasonalNaive
+from models.forecast.seasonal_naive import DAY_S, SeasonalNaive
 from models.policy import ForecastPolicy
 
 BASELINE: Forecaster = LastValue()
@@ -16,7 +16,12 @@ def candidates(policy: ForecastPolicy) -> tuple[Forecaster, ...]:
     """
     if not policy.enabled:
         return (BASELINE,)
-    seasonal = [Shared(SeasonalNaive(season_s, policy.level_window_s)) for season_s in policy.seasons_s]
+    # A backtest goes back two calibration windows, and the level of its first origin a day further.
+    back_s = 2 * policy.calibration_s + DAY_S
+    seasonal = [
+        Shared(SeasonalNaive(season_s, policy.level_window_s, backtest_s=back_s))
+        for season_s in policy.seasons_s
+    ]
     return (
         BASELINE,  # no assumption at all: what every other must beat
         *(Blend(BASELINE, season) for season in seasonal),  # best on smooth traffic, which turns by the clock

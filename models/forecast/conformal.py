@@ -32,6 +32,9 @@ PRIOR_DOUBLES_S = 300.0
 # noise, sqrt(forecast * mean), saves 0-2 % of the pinball loss on real traffic; but half an hour after demand
 # has doubled its 0.9 quantile covers 0.80, that of a ratio 0.89.
 FLOOR_RATIO = 0.05
+# No band ends above this many times the highest demand of the backtest or of the path. A class that jumps
+# from 20 to 300 requests/s teaches the last value a ratio of 15; at 300 it would ask for a fleet for 4,500.
+CEILING_RATIO = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +43,14 @@ class Calibration:
 
     `issued` are the quantiles at the operating level as the backtest issued them, shape (origins, horizons),
     NaN where they still rested on a prior; `feedback` counts the scores behind the longest horizon. `mean` is
-    the demand of the backtest, `None` before any of it was measured.
+    the demand of the backtest, `None` before any of it was measured, `highest` its highest.
     """
 
     levels: tuple[float, ...]
     horizons_s: Floats
     scores: Floats
     mean: float | None
+    highest: float
     issued: Floats
     feedback: int
 
@@ -58,6 +62,7 @@ class Calibration:
         beyond = np.sqrt(np.maximum(horizons_s / self.horizons_s[-1], 1.0))
         score = np.array([np.interp(horizons_s, self.horizons_s, row) for row in self.scores]) * beyond
         paths = point + score * _scale(point, self.mean)
+        paths = np.minimum(paths, CEILING_RATIO * max(self.highest, float(point.max())))
         # Sorting across levels is the rearrangement that repairs crossings without losing accuracy
         # (Chernozhukov, Fernández-Val & Galichon 2010).
         return np.sort(np.maximum(paths, 0.0), axis=0)
@@ -72,13 +77,36 @@ def calibrate(
     origins, each from what was known two hours earlier at most. All backtests share origins and horizons.
     """
     asked = np.array(sorted({*levels, operating}))
-    column = [int(np.searchsorted(asked, level)) for level in levels]
-    return [_learn(test, asked, int(np.searchsorted(asked, operating)), column, window) for test in backtests]
-
-
-def _learn(test: Backtest, asked: Floats, operating: int, column: list[int], window: int) -> Calibration:
-    known = test.actual[np.isfinite(test.actual)]
+    horizons_s, models = backtests[0].horizons_s, len(backtests)
+    # All models at once, side by side: column i * horizons + j is model i at horizon j.
+    every = Backtest(
+        backtests[0].origins_s,
+        np.tile(horizons_s, models),
+        np.hstack([test.forecast for test in backtests]),
+        np.hstack([test.actual for test in backtests]),
+    )
+    known = backtests[0].actual[np.isfinite(backtests[0].actual)]
     mean = float(known.mean()) if known.size else None
+    scores, issued, feedback = _learn(every, mean, asked, int(np.searchsorted(asked, operating)), window)
+    scores = scores[[int(np.searchsorted(asked, level)) for level in levels]]
+    return [
+        Calibration(
+            levels=levels,
+            horizons_s=horizons_s,
+            scores=scores[:, part],
+            mean=mean,
+            highest=float(known.max(initial=0.0)),
+            issued=issued[:, part],
+            feedback=int(feedback[part][-1]),
+        )
+        for part in (slice(i * len(horizons_s), (i + 1) * len(horizons_s)) for i in range(models))
+    ]
+
+
+def _learn(
+    test: Backtest, mean: float | None, asked: Floats, operating: int, window: int
+) -> tuple[Floats, Floats, Steps]:
+    """Return score quantiles (levels, columns), quantiles issued (origins, columns) and scores per column."""
     scale = _scale(test.forecast, mean)
     with np.errstate(invalid="ignore", divide="ignore"):
         score = np.where(scale > 0, (test.actual - test.forecast) / scale, 0.0)
@@ -96,14 +124,8 @@ def _learn(test: Backtest, asked: Floats, operating: int, column: list[int], win
         owed[first + 1 : last + 1] = np.where(np.isnan(rank), 0.0, asked - (rank <= level)).cumsum(axis=0)
         owed[first + 1 : last + 1] += owed[first]
         level = _adapted(level, asked, owed, first - sample.lag, last - sample.lag)
-    return Calibration(
-        levels=tuple(float(asked[i]) for i in column),
-        horizons_s=test.horizons_s,
-        scores=sample.quantile(len(sample.begins) - 1, level).T[column],
-        mean=mean,
-        issued=np.maximum(issued, 0.0),
-        feedback=int(sample.count[-1, -1]),
-    )
+    scores = sample.quantile(len(sample.begins) - 1, level).T
+    return scores, np.maximum(issued, 0.0), sample.count[-1]
 
 
 def _adapted(level: Floats, asked: Floats, owed: Floats, first: Steps, last: Steps) -> Floats:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.forecast.base import Fitted, NotYet
-from models.forecast.recent import recent_level
+from models.forecast.recent import last_minutes, robust_mean
 from models.series import Floats, Series
 
 
@@ -37,5 +37,5 @@ class _Carried:
 
     def predict(self, recent: Series, origins_s: Floats, horizons_s: Floats) -> Floats:
         """Return the recent level, the same for every horizon."""
-        level, _ = recent_level(recent, origins_s, self.minutes)
+        level = robust_mean(*last_minutes(recent, origins_s, self.minutes))
         return np.repeat(level[:, None], len(horizons_s), axis=1)

@@ -5,31 +5,48 @@ from numpy.typing import NDArray
 
 from models.series import Flags, Floats, Series
 
-# A minute counts for at most this many times the median of its window, and at least for one part in as many.
-# A demand that really jumps further is believed as soon as half of the window shows it.
+# A single minute counts for at most this many times what the others suggest, and at least for one part in as
+# many. A second one beside it confirms it: a demand that really jumps is believed after two minutes.
 CLIP_RATIO = 3.0
 
 
-def recent_level(recent: Series, origins_s: Floats, minutes: int) -> tuple[Floats, Flags]:
-    """Return the mean of the known steps among the last `minutes` before each origin.
+def last_minutes(recent: Series, origins_s: Floats, minutes: int) -> tuple[Floats, Flags]:
+    """Return values and known flags of the last `minutes` steps before each origin, latest first.
 
-    Every step is first clipped to within CLIP_RATIO of the window's median. Returns the levels, shape
-    (origins,), NaN where no step is known, and which steps were, shape (origins, minutes), latest first.
+    Both have the shape (origins, minutes); what lies outside the series is unknown.
     """
     end = np.rint((origins_s - recent.start_s) / recent.step_s).astype(np.intp)
     steps = end[:, None] - np.arange(1, minutes + 1)
     inside = (steps >= 0) & (steps < len(recent))
     if len(recent) == 0:
-        return np.full(len(origins_s), np.nan), inside
+        return np.zeros(steps.shape), inside
     steps = np.clip(steps, 0, len(recent) - 1)
-    known = inside & recent.known[steps]
-    values = recent.values[steps]
+    return recent.values[steps], inside & recent.known[steps]
+
+
+def robust_mean(values: Floats, known: Flags, usual: Floats | None = None) -> Floats:
+    """Return the mean of the known values of each row, single wild ones clipped; NaN for a row without any.
+
+    `usual` says what each would be on an ordinary day (above 0; by default all the same): a value is wild
+    when it stands further from it than CLIP_RATIO times the median of the row does.
+    """
     count = known.sum(axis=1)
-    middle = _median(values, known, count)[:, None]
+    expected = np.ones_like(values) if usual is None else usual
+    middle = _median(values / expected, known, count)[:, None] * expected
     # A median of zero cannot tell a spike from a start: then every minute counts as it is.
-    clipped = np.where(middle > 0, np.clip(values, middle / CLIP_RATIO, middle * CLIP_RATIO), values)
+    low, high = middle / CLIP_RATIO, middle * CLIP_RATIO
+    lonely = (middle > 0) & (_lonely(values > high) | _lonely(values < low))
+    clipped = np.where(lonely, np.clip(values, low, high), values)
     total = np.where(known, clipped, 0.0).sum(axis=1)
-    return np.where(count > 0, total / np.maximum(count, 1), np.nan), known
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def _lonely(wild: Flags) -> Flags:
+    """Return which of the wild steps have no wild neighbour."""
+    beside = np.zeros_like(wild)
+    beside[:, 1:] |= wild[:, :-1]
+    beside[:, :-1] |= wild[:, 1:]
+    return wild & ~beside
 
 
 def _median(values: Floats, known: Flags, count: NDArray[np.intp]) -> Floats:

@@ -2,8 +2,9 @@
 
 For a season P the profile g(t) is the mean over past seasons k of y(t - kP) / m(t - kP), where y is demand
 smoothed over ten minutes on either side and m its mean over the day around it. The forecast is
-g(t) * m(now) * r, and r the recent level over what the profile says for the same minutes (seasonal naive,
-Hyndman & Athanasopoulos, Forecasting: Principles and Practice, 5.2, with a level).
+g(t) * m(now) * r + c: r is the recent level over what the profile says for the same minutes, c what is left
+of the level where the profile is too near zero to be scaled (seasonal naive, Hyndman & Athanasopoulos,
+Forecasting: Principles and Practice, 5.2, with a level).
 """
 
 from dataclasses import dataclass
@@ -12,19 +13,16 @@ import numpy as np
 
 from models.forecast.base import Fitted, NotYet
 from models.forecast.moving import Running, Steps, despiked, smoothed
-from models.forecast.recent import recent_level
+from models.forecast.recent import last_minutes, robust_mean
 from models.series import Flags, Floats, Series
 
 DAY_S = 86_400.0
 SMOOTH_S = 600.0
-# How long before its end a fit still has to answer backtests, and how long after it ticks may ask.
-BACKTEST_S = 5 * DAY_S
+# How long after a fit ticks may ask it.
 AHEAD_S = DAY_S / 4
-# Below this share of the daily mean the profile is noise.
-FLOOR = 0.02
-# Added to both sides of r, as a share of the daily mean: with no demand now and none expected, r is 1.
-SHRINK = 0.02
-RATIO_BOUNDS = (0.05, 10.0)
+# Share of the daily mean around which r loses its meaning: what is far below it is noise over noise.
+SLACK_RATIO = 0.02
+RATIO_BOUNDS = (0.0, 10.0)
 TRIM_FROM = 4
 MIN_LEVEL_S = 300.0
 
@@ -34,12 +32,13 @@ class SeasonalNaive:
     """Follow the mean of up to `seasons` past seasons of `season_s`, scaled to the level of the last minutes.
 
     `level_window_s` bounds the window of the level; a short horizon uses a shorter one, because the latest
-    minutes say most about the next ones.
+    minutes say most about the next ones. `backtest_s` is how far before its end a fit can be asked.
     """
 
     season_s: float = DAY_S
     level_window_s: float = 1200.0
     seasons: int = 14
+    backtest_s: float = 5 * DAY_S
 
     @property
     def name(self) -> str:
@@ -58,7 +57,7 @@ class SeasonalNaive:
                 f"a {_season_name(self.season_s)} season needs {needed * series.step_s / 3600:.1f} h "
                 f"of history, there are {seen * series.step_s / 3600:.1f} h"
             )
-        first = max(len(series) - round(BACKTEST_S / series.step_s), 0)
+        first = max(len(series) - round(self.backtest_s / series.step_s), 0)
         last = len(series) + round(min(AHEAD_S, self.season_s / 2) / series.step_s)
         profile = _profile(series, season, self.seasons, first, last)
         if not np.isfinite(profile).any():
@@ -82,30 +81,38 @@ class _Profile:
     level_window_s: float
 
     def predict(self, recent: Series, origins_s: Floats, horizons_s: Floats) -> Floats:
-        """Return g(target) * daily mean * level ratio, shape (origins, horizons)."""
+        """Return g(target) * daily mean * r + c, shape (origins, horizons)."""
         end = np.rint((origins_s - self.start_s) / self.step_s).astype(np.intp)
         daily = self.daily[np.clip(end - 1, 0, len(self.daily) - 1)]
         ahead = np.rint(horizons_s / self.step_s).astype(np.intp)
         out = np.empty((len(origins_s), len(horizons_s)))
         window = np.minimum(_level_window(horizons_s), self.level_window_s)
         for length_s in np.unique(window):
-            ratio = self._ratio(recent, origins_s, end, daily, max(round(length_s / self.step_s), 1))
+            minutes = max(round(length_s / self.step_s), 1)
+            ratio, rest = self._level(recent, origins_s, end, daily, minutes)
             columns = np.flatnonzero(window == length_s)
             target = self._at(end[:, None] + ahead[columns] - 1)
-            out[:, columns] = target * (daily * ratio)[:, None]
-        return out
+            out[:, columns] = target * (daily * ratio)[:, None] + rest[:, None]
+        return np.maximum(out, 0.0)
 
-    def _ratio(self, recent: Series, origins_s: Floats, end: Steps, daily: Floats, minutes: int) -> Floats:
-        """Return demand over profile in the last minutes, counting the same minutes in both."""
-        level, known = recent_level(recent, origins_s, minutes)
+    def _level(
+        self, recent: Series, origins_s: Floats, end: Steps, daily: Floats, minutes: int
+    ) -> tuple[Floats, Floats]:
+        """Return r and c of each origin, from the minutes that both the series and the profile know.
+
+        r = 1 + (level - e) * e / (e + slack)^2 with e the profile's expectation: level / e where e counts, 1
+        where it is nothing. c = level - e * r, so that now is met exactly.
+        """
+        values, known = last_minutes(recent, origins_s, minutes)
         shape = self._at(end[:, None] - np.arange(1, minutes + 1))
-        both = known & np.isfinite(shape)
-        count = both.sum(axis=1)
-        expected = np.where(both, shape, 0.0).sum(axis=1) / np.maximum(count, 1) * daily
-        slack = SHRINK * daily
-        with np.errstate(invalid="ignore", divide="ignore"):
-            ratio = (level + slack) / (expected + slack)
-        return np.where((count > 0) & (daily > 0), np.clip(ratio, *RATIO_BOUNDS), np.nan)
+        known = known & np.isfinite(shape) & (daily > 0)[:, None]
+        slack = np.where(daily > 0, SLACK_RATIO * daily, 1.0)
+        usual = np.where(known, shape * daily[:, None], 0.0)
+        level = robust_mean(values, known, usual + slack[:, None])
+        expected = usual.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+        ratio = 1.0 + (level - expected) * expected / (expected + slack) ** 2
+        ratio = np.clip(ratio, *RATIO_BOUNDS)
+        return ratio, level - expected * ratio
 
     def _at(self, steps: Steps) -> Floats:
         inside = (steps >= 0) & (steps < len(self.profile))
@@ -137,7 +144,7 @@ def _profile(series: Series, season: int, seasons: int, first: int, last: int) -
     trim = count >= TRIM_FROM
     with np.errstate(invalid="ignore"):
         mean = np.where(trim, total - low - high, total) / np.maximum(np.where(trim, count - 2, count), 1)
-    return np.where(count > 0, np.maximum(mean, FLOOR), np.nan)
+    return np.where(count > 0, np.maximum(mean, 0.0), np.nan)
 
 
 def _filled(values: Floats, known: Flags, season: int) -> tuple[Floats, Flags]:

@@ -55,16 +55,32 @@ def choose(judged: Sequence[Judged], origins_s: Floats, horizons_s: Floats, oper
     """Choose among candidates, simplest first; the simplest that is not beaten stays."""
     counted = np.flatnonzero(horizons_s >= min(SHORTEST_S, horizons_s[-1]))
     cost = np.stack([j.loss[:, counted] for j in judged])
+    everyone = list(range(len(judged)))
+    winner = _replayed(cost, origins_s, everyone)
+    # Who lost more than the baseline over the whole backtest is no choice, however good its last day was.
+    sound = [c for c in everyone if _lost(cost, c) <= 1.0]
+    fallback = None
+    if winner not in sound:
+        demoted, winner = winner, _replayed(cost, origins_s, sound)
+        if not winner:
+            fallback = (
+                f"{judged[demoted].name} lost {_lost(cost, demoted):.2f} times what {judged[0].name} did"
+            )
+    why = _why(judged, winner, cost, horizons_s[counted])
+    return Choice(winner, why, _short(judged[winner], operating) or fallback)
+
+
+def _replayed(cost: Floats, origins_s: Floats, among: Sequence[int]) -> int:
+    """Return the winner after all checkpoints, each of which has to beat the winner of the one before."""
     winner = 0
     for until_s in _checkpoints(origins_s):
         look = (origins_s > until_s - LOOK_S) & (origins_s <= until_s)
-        against = [_against(cost[c], cost[winner], look) for c in range(len(judged))]
-        ratios = [1.0 if ratio is None else float(ratio.mean()) for ratio in against]
-        best = int(np.argmin(ratios))
+        against = {c: _against(cost[c], cost[winner], look) for c in among}
+        ratios = {c: 1.0 if ratio is None else float(ratio.mean()) for c, ratio in against.items()}
+        best = min(ratios, key=ratios.__getitem__)
         if ratios[best] < 1.0 - MARGIN_RATIO:
             winner = best
-    why = _why(judged, winner, cost, horizons_s[counted])
-    return Choice(winner, why, _gate(judged, winner, cost, operating))
+    return winner
 
 
 def _checkpoints(origins_s: Floats) -> Floats:
@@ -87,14 +103,16 @@ def _against(cost: Floats, other: Floats, rows: Flags | None = None) -> Floats |
     return np.asarray((mine + tiny) / (theirs + tiny))
 
 
-def _gate(judged: Sequence[Judged], winner: int, cost: Floats, operating: float) -> str | None:
-    chosen, coverage = judged[winner], judged[winner].coverage
-    if coverage is not None and coverage < operating - COVERAGE_SLACK:
-        return f"{chosen.name} covered {coverage:.3f} of the actuals where {operating:g} was promised"
-    ratio = _against(cost[winner], cost[0]) if winner else None
-    if ratio is not None and ratio.mean() > 1.0:
-        return f"{chosen.name} lost {ratio.mean():.2f} times what {judged[0].name} did"
-    return None
+def _lost(cost: Floats, candidate: int) -> float:
+    """Return a candidate's loss over the baseline's on all they have in common; 1 if that is too little."""
+    ratio = _against(cost[candidate], cost[0])
+    return 1.0 if ratio is None else float(ratio.mean())
+
+
+def _short(chosen: Judged, operating: float) -> str | None:
+    if chosen.coverage is None or chosen.coverage >= operating - COVERAGE_SLACK:
+        return None
+    return f"{chosen.name} covered {chosen.coverage:.3f} of the actuals where {operating:g} was promised"
 
 
 def _why(judged: Sequence[Judged], winner: int, cost: Floats, horizons_s: Floats) -> str:

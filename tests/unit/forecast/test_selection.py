@@ -84,8 +84,17 @@ def test_a_winner_that_lost_over_the_whole_backtest_is_set_aside() -> None:
     loss = np.where(np.arange(ROWS) < 288, 1.3, 0.9)
     choice = chosen(judged("last value", 1.0), judged("season", loss))
 
-    assert choice.index == 1
+    assert choice.index == 0
     assert choice.fallback == "season lost 1.10 times what last value did"
+
+
+def test_the_next_best_steps_in_for_one_that_was_set_aside() -> None:
+    """Falling back to the last value where another season holds would forget the nightly batch."""
+    loss = np.where(np.arange(ROWS) < 288, 1.6, 0.5)
+    choice = chosen(judged("last value", 1.0), judged("day", 0.6), judged("week", loss))
+
+    assert choice.index == 1
+    assert choice.fallback is None
 
 
 def test_losing_nothing_is_no_reason_to_switch() -> None:
