@@ -6,50 +6,17 @@ carries Vega itself, bundled by vl_convert from its own wheel: nothing is fetche
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 import altair as alt
 
 from models.render.figure import Swatch
+from models.render.panels import Fan, Label, Mark, Panel, Scale
+from models.render.theme import INK, LEFT, PAPER, RIGHT, THEME
 
-INK, SOFT, RULE, PAPER = "var(--ink)", "var(--soft)", "var(--rule)", "var(--paper)"
-# Room beside the plotting area: a fixed one, so that stacked panels share their time axis to the pixel.
-LEFT, RIGHT = 56, 14
 HOVER, ZOOM = "hover", "zoom"
 LOGARITHMIC_TICKS = tuple(digit * 10.0**power for power in range(-4, 9) for digit in (1, 3))
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A horizontal line with a name: a budget, a promise, a target."""
-
-    value: float
-    label: str
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """Describe one panel over the shared time axis, drawn from rows {at, series, value, group}.
-
-    `shown` names the parameter that lists the visible series, `chosen` the one that picks a group. `form` is
-    line, step or stack. `unit` is appended to the title; values are written with `format` (d3).
-    """
-
-    name: str
-    title: str
-    data: str
-    swatches: tuple[Swatch, ...]
-    form: str = "line"
-    format: str = ",.3~f"
-    shown: str = ""
-    chosen: str = ""
-    marks: tuple[Mark, ...] = ()
-    logarithmic: bool = False
-    top: float | None = None
-    bottom: float | None = 0.0
-    height: int = 120
 
 
 @cache
@@ -175,27 +142,6 @@ def _hover_line(base: alt.Chart, x: alt.X, panel: Panel) -> Any:
     return rule.properties(name=f"{panel.name}-hover")
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """Describe one axis of a chart that is not over time; without `ticks` Vega chooses them."""
-
-    title: str
-    format: str = ",.3~f"
-    logarithmic: bool = False
-    zero: bool = True
-    reverse: bool = False
-    ticks: tuple[float, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Label:
-    """Say where the name of a point stands: left of it or right, and how many lines higher."""
-
-    series: str
-    left: bool = False
-    lines_up: int = 0
-
-
 def points(
     data: str,
     swatches: Sequence[Swatch],
@@ -284,19 +230,6 @@ def heat_map(data: str, x: str, y: str, title: str, chosen: str, initial: str) -
     heading = alt.Title(f"up: {y}", anchor="start", frame="group")
     chart = alt.layer(cells, figures, params=params).properties(width=600, height=alt.Step(26), title=heading)
     return _finished(chart)
-
-
-@dataclass(frozen=True, slots=True)
-class Fan:
-    """Describe one forecast: rows {at, series, value, group}, series named by `levels`, lowest first."""
-
-    name: str
-    title: str
-    data: str
-    levels: tuple[str, ...]
-    median: str
-    now: Sequence[Mapping[str, object]] = ()
-    height: int = 130
 
 
 def fans(panels: Sequence[Fan], chosen: str, initial: str) -> dict[str, Any]:
@@ -405,27 +338,3 @@ def _finished(chart: alt.TopLevelMixin) -> dict[str, Any]:
     spec["usermeta"] = {"beside": LEFT + RIGHT}
     spec.pop("$schema", None)
     return spec
-
-
-_FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'DejaVu Sans', sans-serif"
-THEME: dict[str, Any] = {
-    "background": "transparent",
-    "font": _FONT,
-    "padding": {"left": 0, "right": RIGHT, "top": 4, "bottom": 4},
-    "autosize": {"type": "pad", "contains": "content"},
-    "view": {"stroke": None},
-    "axis": {
-        "labelColor": SOFT,
-        "titleColor": SOFT,
-        "labelFontSize": 11,
-        "titleFontSize": 11,
-        "titleFontWeight": "normal",
-        "domainColor": RULE,
-        "tickColor": RULE,
-        "gridColor": RULE,
-        "labelOverlap": True,
-    },
-    "title": {"color": INK, "fontSize": 12.5, "fontWeight": 600, "offset": 6},
-    "legend": {"labelColor": SOFT, "titleColor": SOFT, "labelFontSize": 11, "titleFontSize": 11},
-    "text": {"color": INK, "fontSize": 11},
-}

@@ -15,8 +15,6 @@ def to_html(document: Document) -> str:
 
     Raises ValueError for a number that JSON does not have (NaN or infinity): a report shows none.
     """
-    from markupsafe import Markup
-
     from models.render.charts import runtime
 
     data: dict[str, object] = {}
@@ -32,10 +30,9 @@ def to_html(document: Document) -> str:
         .get_template("page.html.j2")
         .render(
             document=document,
-            # Nothing from outside is in the library's script; everything else is escaped.
-            runtime=Markup(runtime() if drawings else ""),
-            export=Markup(embedded_json(export)),
-            drawings=Markup(embedded_json(drawings)),
+            runtime=runtime() if drawings else "",
+            export=embedded_json(export),
+            drawings=embedded_json(drawings),
         )
     )
 

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 
 from models.artifact import LayoutProfile, ProfileArtifact
-from models.capacity.surface import Surface
 from models.render import palette
-from models.render.charts import LOGARITHMIC_TICKS, Mark, Scale, heat_map, points
+from models.render.charts import LOGARITHMIC_TICKS, heat_map, points
 from models.render.figure import Cells, Choice, Figure, Rows, Swatch, Toggles
 from models.render.formats import brief, plural, seconds
+from models.render.panels import Mark, Scale
 from models.render.profile_grid import selected_first, typical_context_tokens
+from models.surface import Surface
 from models.values import Role
 
 # More would not hold their figures on a phone.

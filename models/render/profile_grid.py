@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from models.artifact import LayoutProfile, Profile, ProfileArtifact
-from models.capacity.surface import Surface
 from models.render.formats import UNKNOWN, brief, number, percent, seconds
 from models.render.grid import Column, Grid
+from models.surface import Surface
 from models.values import Role
 
 PROMPTS_TOKENS = (1_000, 8_000, 32_000)

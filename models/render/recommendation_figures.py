@@ -4,9 +4,10 @@ from collections.abc import Mapping
 
 from models.decision import Record
 from models.prediction import SignalForecast
-from models.render.charts import Fan, fans, ranges
+from models.render.charts import fans, ranges
 from models.render.figure import Choice, Columns, Figure, Rows, Swatch, Toggles
 from models.render.formats import number
+from models.render.panels import Fan
 from models.render.recommendation_grid import SIGNALS
 from models.values import Signal
 

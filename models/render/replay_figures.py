@@ -4,9 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 
 from models.render import palette
-from models.render.charts import LOGARITHMIC_TICKS, Label, Mark, Panel, Scale, points, time_panels
+from models.render.charts import LOGARITHMIC_TICKS, points, time_panels
 from models.render.figure import Choice, Figure, Rows, Toggles
 from models.render.formats import number, seconds, share
+from models.render.panels import Label, Mark, Panel, Scale
 from models.render.timeline import (
     attainment_columns,
     class_names,

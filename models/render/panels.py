@@ -1,0 +1,71 @@
+"""Say what a chart shows, before a library draws it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from models.render.figure import Swatch
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A horizontal line with a name: a budget, a promise, a target."""
+
+    value: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Describe one panel over the shared time axis, drawn from rows {at, series, value, group}.
+
+    `shown` names the parameter that lists the visible series, `chosen` the one that picks a group. `form` is
+    line, step or stack. Values are written with `format` (d3); `top` and `bottom` bound their axis.
+    """
+
+    name: str
+    title: str
+    data: str
+    swatches: tuple[Swatch, ...]
+    form: str = "line"
+    format: str = ",.3~f"
+    shown: str = ""
+    chosen: str = ""
+    marks: tuple[Mark, ...] = ()
+    logarithmic: bool = False
+    top: float | None = None
+    bottom: float | None = 0.0
+    height: int = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Describe one axis of a chart that is not over time; without `ticks` Vega chooses them."""
+
+    title: str
+    format: str = ",.3~f"
+    logarithmic: bool = False
+    zero: bool = True
+    reverse: bool = False
+    ticks: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """Say where the name of a point stands: left of it or right, and how many lines higher."""
+
+    series: str
+    left: bool = False
+    lines_up: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Fan:
+    """Describe one forecast: rows {at, series, value, group}, series named by `levels`, lowest first."""
+
+    name: str
+    title: str
+    data: str
+    levels: tuple[str, ...]
+    median: str
+    now: Sequence[Mapping[str, object]] = ()
+    height: int = 130
