@@ -182,3 +182,36 @@ def test_sparse_demand_never_explodes(forecaster: Forecaster) -> None:
 
     assert np.nanmean(said) <= 2.5 * 0.2 / 60.0
     assert np.nanmax(said) <= 10 * series.values.max()
+
+
+def test_demand_that_the_season_does_not_expect_is_carried_and_not_multiplied() -> None:
+    """20 requests/s at 06:00, where a class has always rested until 22:00, are no hundredfold evening."""
+    series = nightly_batch(DAYS, day_rps=0.0)
+    at_s = NOW_S - 18 * 3600.0
+    begin = round((at_s - SUNDAY_S) / 60.0) - 30
+    values = series.values.copy()
+    values[begin : begin + 30] = 20.0
+    awake = Series(series.start_s, series.step_s, values, series.known)
+
+    assert predict(candidates(ForecastPolicy())[-1], awake, at_s) == pytest.approx(np.full(5, 20.0), rel=0.05)
+    assert predict(candidates(ForecastPolicy())[-2], awake, at_s) == pytest.approx(np.full(5, 20.0), rel=0.05)
+
+
+def test_a_resting_class_is_foreseen_to_wake_by_the_clock() -> None:
+    series = nightly_batch(DAYS, day_rps=0.0)
+    at_s = NOW_S - 2 * 3600.0 - 600.0
+    for forecaster in FORECASTERS:
+        if forecaster.name.startswith("seasonal"):
+            said = predict(forecaster, series, at_s)
+            assert said[:2] == pytest.approx([0.0, 0.0], abs=1.0)
+            assert said[2:] == pytest.approx([300.0] * 3, rel=0.1)
+
+
+def test_a_jump_is_believed_after_two_minutes(forecaster: Forecaster) -> None:
+    series = changed(flat(DAYS, 20.0), DAYS * 1440 - 5, 5, 5.0)
+    before = predict(forecaster, series, NOW_S - 300.0)
+    # Two of the five minutes that are averaged: (3 * 20 + 2 * 100) / 5.
+    after_two = predict(forecaster, series, NOW_S - 180.0)[0]
+
+    assert before[0] == pytest.approx(20.0)
+    assert after_two == pytest.approx(52.0, rel=0.05)
