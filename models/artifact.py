@@ -79,7 +79,11 @@ class ParetoPoint:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Name the layout chosen per role, what it needs for the stated load, and who lost and why."""
+    """Name the layout chosen per role, what it needs for the stated load, and who lost and why.
+
+    `alternatives` holds the best layouts of the other way to serve (aggregated, or prefill and decode apart),
+    for a deployment whose pools are of that kind.
+    """
 
     layouts: Mapping[Role, str]
     replicas: Mapping[Role, int]
@@ -88,6 +92,11 @@ class Selection:
     why: str
     runner_up: str = ""
     runner_up_lost: str = ""
+    alternatives: Mapping[Role, str] = field(default_factory=dict)
+
+    def layout(self, role: Role) -> str | None:
+        """Return the layout to take for a role: the chosen one, or the other way's best."""
+        return self.layouts.get(role) or self.alternatives.get(role)
 
 
 @dataclass(frozen=True, slots=True)

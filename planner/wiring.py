@@ -120,7 +120,7 @@ def choose_layouts(
     """
     chosen = {}
     for role in roles:
-        name = stated.get(role) or (artifact.selection.layouts.get(role) if artifact.selection else None)
+        name = stated.get(role) or (artifact.selection.layout(role) if artifact.selection else None)
         if name is None:
             raise ArtifactError(
                 f"the profile of {artifact.model} selects no {role} layout; state pools.{role}.layout, "

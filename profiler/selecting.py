@@ -64,16 +64,20 @@ def select(
     searches, short = _able(options, load, question)
     if not searches:
         return _impossible(short, question)
-    fleets = _fleets(searches, progress)
+    apart = [s for s in searches if Role.AGGREGATED not in s[1].model.layouts]
+    together = [s for s in searches if Role.AGGREGATED in s[1].model.layouts]
+    fleets = sorted(_fleets(apart, progress) + _fleets(together, progress), key=Fleet.rank)
     if not fleets:
         return _impossible([search for _, search in searches], question)
     fitting = [fleet for fleet in fleets if _why_unplaced(fleet, question, hardware) is None]
     best = (fitting or fleets)[0]
     runner_up = next((fleet for fleet in fitting if fleet is not best), None)
     needs = f"{best.counted}: {_gpus(best)} {_purpose(question)}"
+    other = next((f for f in fitting or fleets if set(f.pairing) != set(best.pairing)), None)
     if not fitting:
-        return _answer(best, False, f"{needs}, but {_why_unplaced(best, question, hardware)}", runner_up)
-    return _answer(best, True, f"{needs}, {_delivered(best)}", runner_up)
+        short_of = _why_unplaced(best, question, hardware)
+        return _answer(best, False, f"{needs}, but {short_of}", runner_up, other)
+    return _answer(best, True, f"{needs}, {_delivered(best)}", runner_up, other)
 
 
 def pairings(layouts: Sequence[LayoutProfile]) -> list[Pairing]:
@@ -214,7 +218,7 @@ def _excess(model: FleetModel, question: Question) -> float:
     return max((alone[label] / limit for label, limit in _limits(question).items()), default=0.0)
 
 
-def _answer(best: Fleet, feasible: bool, why: str, runner_up: Fleet | None) -> Selection:
+def _answer(best: Fleet, feasible: bool, why: str, runner_up: Fleet | None, other: Fleet | None) -> Selection:
     return Selection(
         layouts={role: layout.parallelism.name for role, layout in best.pairing.items()},
         replicas=dict(best.replicas),
@@ -223,6 +227,9 @@ def _answer(best: Fleet, feasible: bool, why: str, runner_up: Fleet | None) -> S
         why=why,
         runner_up=runner_up.name if runner_up else "",
         runner_up_lost=_lost(runner_up, best) if runner_up else "",
+        alternatives={role: layout.parallelism.name for role, layout in other.pairing.items()}
+        if other
+        else {},
     )
 
 
