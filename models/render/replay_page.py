@@ -16,7 +16,7 @@ from models.simulation.scorecard import PolicyResult, ReplayResult
 SCHEMA = "headgate/replay-report/v1"
 FIRST_DECISIONS = 8
 # A year of replay makes tens of thousands; a page that nobody scrolls to the end of stops before.
-MOST_DECISIONS = 600
+MOST_DECISIONS = 300
 
 _READING = """\
 Every policy served the same requests on the same simulated fleet; only the replica counts differ. Attained is

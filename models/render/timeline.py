@@ -129,7 +129,7 @@ def _per_policy(result: ReplayResult, value: Callable[[Sequence[TimelinePoint]],
 
 
 def _times(runs: Gathered) -> list[float]:
-    return [round(run[-1].at_s, 3) for run in runs]
+    return [round(run[-1].at_s) for run in runs]
 
 
 def _round(value: float) -> float:

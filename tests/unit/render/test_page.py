@@ -145,6 +145,17 @@ def test_a_page_names_no_address_to_fetch() -> None:
     assert re.search(r"@import|url\(", html.partition("</style>")[0]) is None
 
 
+def test_a_crowded_replay_stays_under_its_size_bound(small: ReplayResult) -> None:
+    talker = small.policies[0]
+    points = tuple(replace(p, sentence="decode 4 -> 5: " + "x" * 280) for p in talker.timeline)
+    crowd = tuple(replace(talker, policy=f"static:{i},{i}", timeline=points) for i in range(9))
+
+    html = replay_page.render(replace(small, policies=crowd))
+
+    assert len(html.encode()) <= 1_500_000
+    assert "the first 300 of 1,440" in html
+
+
 def test_nothing_replayed_is_a_page_and_not_an_error(small: ReplayResult) -> None:
     html = replay_page.render(replace(small, policies=()))
 
