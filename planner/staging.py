@@ -14,9 +14,9 @@ from planner.observe.trace import Trace, read_trace
 from planner.replay import Stage
 
 DEMO = "demo"
-# Each story minute of the embedded day is 15 seconds of traffic at its true rate: four million requests,
-# half a minute a policy.
-DEMO_COMPRESSION = 4.0
+# Each story minute of the embedded day is 10 seconds of traffic at its true rate: 2.7 million requests,
+# some twenty seconds a policy.
+DEMO_COMPRESSION = 6.0
 
 
 @dataclass(frozen=True, slots=True)

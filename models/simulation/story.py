@@ -4,9 +4,10 @@ A full day of this story is some 16 million requests, too many to replay while s
 are only meaningful at real rates and real latencies, so neither is scaled. Time is: `day_s` is how long a
 story day lasts in the simulation. With `day_s = 7,200` each story minute is represented by 5 seconds of
 traffic at its true rate. What is slow against a request (rates, ticks, start-up, drain) is compressed by the
-same factor, what a request feels (queue, prefill, decode) is not. Two things are distorted, and a report
-must say so: a backlog has 1/compression of the time to build up and to drain, and requests that stay for
-long against a compressed minute smear over more story time than they would.
+same factor, what a request feels (queue, prefill, decode) is not. Three things are distorted, and a report
+must say so: a backlog has 1/compression of the time to build up and to drain; requests that stay for long
+against a compressed minute smear over more story time than they would; and a minute's demand is counted on
+fewer requests, which makes it noisier by the root of the compression (the history is sampled alike).
 """
 
 from collections.abc import Mapping
@@ -69,7 +70,7 @@ class Story:
     email_from_h: float = 22.0
     email_until_h: float = 5.0
     email_day_from_h: float = 8.0
-    pages_lengths: Lengths = Lengths(8000.0, 50.0, 0.1, 0.1)
+    pages_lengths: Lengths = Lengths(8000.0, 50.0, 0.1, 0.2)
     email_lengths: Lengths = Lengths(600.0, 700.0, 0.2, 0.2)
     day_variation_ratio: float = 0.04
 
@@ -128,17 +129,19 @@ class Story:
     def history(self, days: int = 7, seed: int = 0) -> Mapping[str, Mapping[Signal, Series]]:
         """Generate what was measured per minute on the ordinary days before, in units per second.
 
-        Each day as a whole is a little busier or quieter than the next; counts and lengths are sampled.
+        Each day as a whole is a little busier or quieter than the next; counts and lengths are sampled, on
+        as many requests a minute as the story itself has.
         """
         begin_s = self.start_s - days * REAL_DAY_S
         minutes_s = np.arange(begin_s, self.start_s, _MINUTE_S)
+        step_s = _MINUTE_S / self.compression
         day = ((minutes_s - begin_s) // REAL_DAY_S).astype(np.intp)
         found: dict[str, Mapping[Signal, Series]] = {}
         ordinary = self.rates_rps(minutes_s + _MINUTE_S / 2, surge=False)
         for number, (name, rates) in enumerate(ordinary.items()):
             rng = np.random.default_rng([seed, 2, number])
             level = np.exp(rng.normal(0.0, self.day_variation_ratio, days))[day]
-            counts = rng.poisson(rates * level * _MINUTE_S).astype(np.float64)
+            counts = rng.poisson(rates * level * step_s).astype(np.float64)
             lengths = self._lengths(name)
             tokens = {
                 Signal.ARRIVALS: counts,
@@ -146,7 +149,7 @@ class Story:
                 Signal.DECODE_TOKENS: _sum_of(counts, lengths.osl_tokens, lengths.osl_cv, rng),
             }
             found[name] = {
-                signal: Series.of(values / _MINUTE_S, begin_s, _MINUTE_S) for signal, values in tokens.items()
+                signal: Series.of(values / step_s, begin_s, _MINUTE_S) for signal, values in tokens.items()
             }
         return found
 

@@ -207,7 +207,8 @@ def _settings(stage: Stage, rate_scale: float) -> dict[str, str]:
     if stage.compression > 1:
         found["time"] = (
             f"each minute is {60 / stage.compression:.3g} s of traffic at its true rate; start-up and drain "
-            "are compressed alike, and so is the time in which a queue builds up"
+            "are compressed alike, and so is the time in which a queue builds up; demand is counted on "
+            "as many fewer requests"
         )
     return found
 
