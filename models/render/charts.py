@@ -121,7 +121,8 @@ def _value_axis(form: str) -> alt.Axis:
 def _mark_line(mark: Mark) -> Any:
     level = alt.Chart(alt.InlineData(values=[{"value": mark.value, "label": mark.label}]))
     rule = level.mark_rule(strokeDash=[2, 3], strokeWidth=1.4, color=INK, clip=True).encode(y="value:Q")
-    style: dict[str, Any] = {"align": "left", "baseline": "bottom", "dx": 4, "dy": -3, "fontSize": 11}
+    side = {"baseline": "top", "dy": 4} if mark.below else {"baseline": "bottom", "dy": -3}
+    style: dict[str, Any] = {"align": "left", "dx": 4, "fontSize": 11, **side}
     halo = level.mark_text(**style, stroke=PAPER, strokeWidth=4, strokeJoin="round", color=PAPER)
     texts = [halo, level.mark_text(**style, color=INK)]
     return alt.layer(rule, *(text.encode(y="value:Q", x=alt.value(0), text="label:N") for text in texts))

@@ -8,10 +8,11 @@ from models.render.figure import Swatch
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A horizontal line with a name: a budget, a promise, a target."""
+    """A horizontal line with a name, on it or `below` it: a budget, a promise, a target."""
 
     value: float
     label: str
+    below: bool = False
 
 
 @dataclass(frozen=True, slots=True)
