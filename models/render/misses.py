@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 
-from models.render.formats import words
+from models.render.formats import plural, words
 from models.simulation.scorecard import PolicyResult, ReplayResult, TimelinePoint
 from models.values import Role
 
@@ -85,7 +85,7 @@ def _circumstance(result: ReplayResult, spell: list[TimelinePoint]) -> str:
         said.append(f"the budget of {result.budget_gpus} GPUs was used up")
     waiting = max(p.queued_requests for p in spell)
     if waiting:
-        said.append(f"up to {waiting:,} requests waited")
+        said.append(f"up to {plural(waiting, 'request')} waited")
     return (
         "; ".join(said)
         if said

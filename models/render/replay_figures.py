@@ -41,7 +41,8 @@ def timeline_figure(result: ReplayResult, tested: PolicyResult) -> Figure | None
     top = 1.15 * max(fullest, budget or 0)
     caps = (Mark(budget, f"budget {budget} GPUs"),) if budget is not None else ()
     target = result.target_attainment
-    aims = (Mark(target * 100, f"target {share(target)}"),) if target is not None else ()
+    # A target lies close under 100 %, where there is no room above it.
+    aims = (Mark(target * 100, f"target {share(target)}", below=True),) if target is not None else ()
     panels = (
         Panel("load", "Load, requests per second", "load", classes, shown="classes"),
         Panel("held", "GPUs held by each policy", "held", policies, "step", "d", "policies",

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from models.render.formats import number, percent, points, sentence, share, words
+from models.render.misses import held_gpus
 from models.simulation.scorecard import PolicyResult, ReplayResult
 
 SUBJECT = "headgate"
@@ -159,8 +160,14 @@ def _bill(cost: float | None, reference: str) -> str:
 
 
 def _further(tested: PolicyResult, reference: PolicyResult, result: ReplayResult) -> list[str]:
-    """Name a policy that did better than the tested one, and the distance to the clairvoyant bound."""
+    """Qualify the comparison: a reference over the budget, a better rival, the clairvoyant bound."""
     said = []
+    most = max((held_gpus(p, result.gpus_per_replica) for p in reference.timeline), default=0)
+    if result.budget_gpus is not None and most > result.budget_gpus:
+        said.append(
+            f"{sentence(reference.policy)[:-1]} held up to {most} GPUs, above the budget of "
+            f"{result.budget_gpus}: it shows what the promise takes, not what may be run."
+        )
     rivals = [
         p
         for p in result.policies

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.render.verdict import SAME_ATTAINMENT, SAME_COST_RATIO, Tone, Verdict, judge
-from models.simulation.scorecard import ClassResult, Percentiles, PolicyResult, ReplayResult
-from models.values import RequestClass, Slo
+from models.simulation.scorecard import ClassResult, Percentiles, PolicyResult, ReplayResult, TimelinePoint
+from models.values import RequestClass, Role, Slo
 
 NONE = Percentiles()
 
@@ -128,6 +128,18 @@ def test_the_oracle_is_a_bound_and_no_rival() -> None:
         "The oracle, which knows the future, kept 99.00 % with 500 GPU-hours: headgate used 20 % more "
         "GPU-hours than that."
     )
+
+
+def test_a_reference_over_the_budget_is_no_fleet_that_may_be_run() -> None:
+    point = TimelinePoint(60.0, {}, {}, {Role.DECODE: 11}, {}, {}, 0)
+    peak = replace(scored("static-peak", 0.996, 1000), timeline=(point,))
+    result = replace(
+        replayed(scored("headgate", 0.995, 600), peak), budget_gpus=28, gpus_per_replica={Role.DECODE: 4}
+    )
+
+    said = "Static-peak held up to 44 GPUs, above the budget of 28"
+    assert said in str(judge(result))
+    assert said not in str(judge(replace(result, budget_gpus=44)))
 
 
 def test_without_static_peak_the_cheapest_that_kept_the_promise_is_the_measure() -> None:
