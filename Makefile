@@ -37,8 +37,11 @@ venv: $(DEV) ## make .venv with the pinned packages and this tree
 
 demo: $(RUNTIME) ## profile a model, replay traffic against it; the reports land in out/demo
 	@mkdir -p $(DEMO)
-	$(BIN)/headgate-profiler sweep --config config/examples/demo.yaml --out $(DEMO)/profile.json --report $(DEMO)/profile.html
-	$(BIN)/headgate replay --config config/examples/demo.yaml --trace demo --profile $(DEMO)/profile.json --out $(DEMO)/report.html
+	$(BIN)/headgate-profiler sweep --model gpt-oss-120b --hardware gb200 --backend roofline \
+	  --rate 180 --isl 8k --osl 50 --ttft 300ms --e2e 500ms --budget 28 \
+	  --out $(DEMO)/profile.json --report $(DEMO)/profile.html
+	$(BIN)/headgate replay --config config/examples/demo.yaml --trace demo --out $(DEMO)/report.html
+	@echo "Open $(DEMO)/report.html (and $(DEMO)/profile.html) in a browser."
 
 lint: $(DEV) ## style, types and layering
 	@echo "== ruff check"

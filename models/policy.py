@@ -23,7 +23,7 @@ class ForecastPolicy:
     seasons_s: tuple[float, ...] = (86_400.0, 604_800.0)
     level_window_s: float = 1200.0
     calibration_s: float = 172_800.0
-    refit_s: float = 1800.0
+    refit_s: float = 3600.0
     enabled: bool = True
 
 
@@ -57,6 +57,10 @@ class PlanPolicy:
     observation_lag_s: float = 15.0
     backlog_recover_s: float = 120.0
     topology: Topology | None = None
+
+    def start_cost(self) -> float:
+        """Return what starting a GPU costs, as a share of running it over the hold time."""
+        return max(p.startup_s for p in self.pools.values()) / self.hold_horizon_s()
 
     def targets(self) -> dict[str, float]:
         """Return the attainment that each class asks for: its own, or the deployment's."""

@@ -1,7 +1,8 @@
 """Search replica counts: the fewest GPUs that reach an attainment, or the best attainment that GPUs buy."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from heapq import heappop, heappush
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +11,11 @@ from models.capacity.fleet import FleetModel, Steps, Waits
 from models.values import Role
 
 _LIMIT = 65_536
+# Replicas that the search looks beyond what each role needs alone.
+_REACH = 16
 _EPSILON = 1e-9
 # Attainment that a move of GPUs between roles must gain: about what it costs while the moved ones start.
-_WORTH_A_MOVE = 0.02
+_WORTH_A_MOVE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,23 +70,37 @@ class FleetSearch:
 
         return smallest(reaches, start=max(int(self.model.offered(role)), 1))
 
-    def cheapest(self, lower: Mapping[Role, int]) -> dict[Role, int]:
-        """Return the counts of fewest GPUs at or above `lower` that reach every aim together.
+    def cheapest(
+        self,
+        lower: Mapping[Role, int],
+        running: Mapping[Role, int] | None = None,
+        start_cost: float = 0.0,
+    ) -> dict[Role, int]:
+        """Return the counts of least cost at or above `lower` that reach every aim together.
 
         Roles that suffice alone usually need a replica or two more together, because each spends the
-        whole allowance of misses by itself; steps are tried in order of their cost.
+        whole allowance of misses by itself; steps are tried in order of their cost. Cost is GPUs, and
+        `start_cost` more for each GPU that is not `running` in its role yet: two fleets of nearly equal
+        size must not take turns. Where the result runs, nothing is cheaper (triangle inequality).
         """
         if self.reaches(lower):
             return dict(lower)
-        gpus = {role: self.model.layouts[role].gpus for role in self.roles}
-        reach = 16
-        options = _steps(self.roles, reach)
-        options.sort(key=lambda o: (sum(o[i] * gpus[r] for i, r in enumerate(self.roles)), max(o), o))
-        for option in options:
-            counts = {role: lower[role] + option[i] for i, role in enumerate(self.roles)}
+        gpus = tuple(self.model.layouts[role].gpus for role in self.roles)
+        low = tuple(lower[role] for role in self.roles)
+        now = tuple((running or lower).get(role, 0) for role in self.roles)
+        weight = start_cost if running else 0.0
+
+        def cost(option: tuple[int, ...]) -> float:
+            total = 0.0
+            for width, least, more, has in zip(gpus, low, option, now, strict=True):
+                total += width * (more + weight * max(least + more - has, 0))
+            return total
+
+        for option in _by_cost(cost, len(self.roles)):
+            counts = {role: lower[role] + more for role, more in zip(self.roles, option, strict=True)}
             if self.reaches(counts):
                 return counts
-        return {role: lower[role] + reach for role in self.roles}
+        return {role: lower[role] + _REACH for role in self.roles}
 
     def best_split(
         self,
@@ -163,10 +180,18 @@ def smallest(reaches: Callable[[int], bool], start: int = 1) -> int:
     return high
 
 
-def _steps(roles: tuple[Role, ...], reach: int) -> list[tuple[int, ...]]:
-    if len(roles) == 1:
-        return [(i,) for i in range(reach + 1)]
-    return [(i, j) for i in range(reach + 1) for j in range(reach + 1)]
+def _by_cost(cost: Callable[[tuple[int, ...]], float], roles: int) -> Iterator[tuple[int, ...]]:
+    """Yield steps per role up to the reach, in order of a cost that rises in each of them."""
+    start = (0,) * roles
+    seen, waiting = {start}, [(cost(start), 0, start)]
+    while waiting:
+        _, _, option = heappop(waiting)
+        yield option
+        for i in range(roles):
+            further = (*option[:i], option[i] + 1, *option[i + 1 :])
+            if further[i] <= _REACH and further not in seen:
+                seen.add(further)
+                heappush(waiting, (cost(further), max(further), further))
 
 
 def _within(

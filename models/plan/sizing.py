@@ -60,7 +60,7 @@ def bind(ahead: Scenarios, layouts: Mapping[Role, LayoutProfile], policy: PlanPo
 def find_need(search: FleetSearch, policy: PlanPolicy, running: Mapping[Role, int] | None = None) -> Need:
     """Find the counts that one search's scenarios need, free of bounds and then inside them."""
     alone = {role: search.alone(role) for role in search.roles}
-    together = search.cheapest(alone)
+    together = search.cheapest(alone, running, policy.start_cost())
     gpus = {role: search.model.layouts[role].gpus for role in search.roles}
     bounds = {role: _bounds(role, together[role], gpus[role], policy) for role in search.roles}
     wanted = {role: min(max(together[role], b.low), b.high) for role, b in bounds.items()}
