@@ -42,4 +42,6 @@ class Forecast:
     @property
     def trusted(self) -> bool:
         """Whether no signal fell back to its recent values."""
-        return bool(self.signals) and all(s.fallback is None for c in self.signals.values() for s in c.values())
+        return bool(self.signals) and all(
+            s.fallback is None for c in self.signals.values() for s in c.values()
+        )
