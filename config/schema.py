@@ -123,7 +123,7 @@ class DeploymentSettings(Section):
         plan = self.to_plan_policy(interval_s)
         return TickPolicy(
             deployment=self.name,
-            forecast=self.forecast.to_policy(least_reach_s(plan)),
+            forecast=self.forecast.to_policy(plan.least_reach_s()),
             plan=plan,
             decide=self.decide.to_policy(),
             config_digest=config_digest,
@@ -166,7 +166,7 @@ class Settings(Section):
             (("deployments", *where), sentence) for where, sentence in names_twice(self.deployments)
         ]
         for i, each in enumerate(self.deployments):
-            needed_s = least_reach_s(each.to_plan_policy(self.interval_s))
+            needed_s = each.to_plan_policy(self.interval_s).least_reach_s()
             if each.forecast.reach_s is not None and each.forecast.reach_s < needed_s:
                 sentence = (
                     f"does not span what the pools' start-up and drain need ({write_duration(needed_s)})"
@@ -174,8 +174,3 @@ class Settings(Section):
                 problems.append((("deployments", i, "forecast", "reach"), sentence))
         refuse(problems)
         return self
-
-
-def least_reach_s(plan: PlanPolicy) -> float:
-    """Return how far forecasts must extend, in whole minutes: twice the up horizon and past the hold time."""
-    return -(-max(2 * plan.ready_horizon_s(), plan.hold_horizon_s()) // 60) * 60

@@ -1,5 +1,6 @@
 """Hold the small frozen policies that stages receive; config is turned into these and goes no further."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -57,6 +58,10 @@ class PlanPolicy:
     observation_lag_s: float = 15.0
     backlog_recover_s: float = 120.0
     topology: Topology | None = None
+
+    def least_reach_s(self) -> float:
+        """Return how far forecasts must reach, in whole minutes: twice the up horizon, past the hold."""
+        return math.ceil(max(2 * self.ready_horizon_s(), self.hold_horizon_s()) / 60.0) * 60.0
 
     def start_cost(self) -> float:
         """Return what starting a GPU costs, as a share of running it over the hold time."""

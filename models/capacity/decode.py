@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,29 +45,19 @@ class DecodeCurve:
         self.limit = max(1.0, min(float(layout.limits.max_num_seqs), self.kv_sequences))
         self.kv_bound = self.kv_sequences < layout.limits.max_num_seqs
         self.extrapolated = not surface.covers(context_tokens, surface.y[0]) or self.limit > surface.y[-1]
+        self._segments = _segments(self.batches, self.itl_s)
+        self._capacity = self.limit / self.at(self.limit)
 
     def at(self, batch: float) -> float:
         """Return the ITL in seconds at a batch; linear between grid points and beyond the last."""
-        level, slope = self._line(batch)
+        level, slope = next((s.level, s.slope) for s in self._segments if batch <= s.end)
         return max(level + slope * max(batch, 1.0), self.itl_s[0])
 
     def over(self, batches: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the ITL at every batch of an array of any shape; `at` for many."""
-        beyond = np.maximum(batches - self.batches[-1], 0.0) * self._line(self.batches[-1])[1]
+        beyond = np.maximum(batches - self.batches[-1], 0.0) * self._segments[-1].slope
         read: NDArray[np.float64] = np.interp(batches, self.batches, self.itl_s) + beyond
         return np.maximum(read, self.itl_s[0])
-
-    def _line(self, batch: float) -> tuple[float, float]:
-        """Return intercept and slope of the segment that holds `batch`."""
-        last = len(self.batches) - 1
-        if last == 0:
-            return self.itl_s[0], 0.0
-        i = 0
-        while i < last - 1 and batch > self.batches[i + 1]:
-            i += 1
-        x0, x1, y0, y1 = self.batches[i], self.batches[i + 1], self.itl_s[i], self.itl_s[i + 1]
-        slope = (y1 - y0) / (x1 - x0)
-        return y0 - slope * x0, slope
 
     def settle(self, steps_per_s: float, peakedness: float, sharing: int = 1) -> DecodeState:
         """Solve n = x * ITL(n) for a replica that must emit x = `steps_per_s` tokens per second.
@@ -75,16 +66,14 @@ class DecodeCurve:
         because ITL rises with it: variance = c * n / (1 - rho_d) with rho_d = x * dITL/dn and c the
         peakedness of arrivals; a router that balances over `sharing` replicas divides it.
         """
-        capacity = self.limit / self.at(self.limit)
-        if steps_per_s >= capacity:
-            return DecodeState(self.limit, 0.0, self.limit, False, self.kv_bound, steps_per_s / capacity)
+        used = steps_per_s / self._capacity
+        if used >= 1.0:
+            return DecodeState(self.limit, 0.0, self.limit, False, self.kv_bound, used)
         # While n stays under 1 a sequence decodes alone, at the ITL of batch 1.
-        batch = steps_per_s * self.at(1.0)
+        batch = steps_per_s * self.itl_s[0]
         slope = 0.0
         if batch > 1.0:
-            for i in range(max(len(self.batches) - 1, 1)):
-                end = self.batches[i + 1] if i + 1 < len(self.batches) - 1 else math.inf
-                level, slope = self._line(self.batches[i] + 1e-9)
+            for end, level, slope in self._segments:
                 gain = 1.0 - steps_per_s * slope
                 batch = steps_per_s * level / gain if gain > 0 else math.inf
                 if batch <= end:
@@ -92,9 +81,27 @@ class DecodeCurve:
             batch = min(batch, self.limit)
         feedback = min(steps_per_s * slope, 0.99)
         variance = peakedness * batch / (1.0 - feedback) / sharing
-        return DecodeState(
-            batch, math.sqrt(variance), self.limit, True, self.kv_bound, steps_per_s / capacity
-        )
+        return DecodeState(batch, math.sqrt(variance), self.limit, True, self.kv_bound, used)
+
+
+class _Segment(NamedTuple):
+    """One linear piece of a curve, up to `end`: ITL = level + slope * batch."""
+
+    end: float
+    level: float
+    slope: float
+
+
+def _segments(batches: Sequence[float], itl_s: Sequence[float]) -> tuple[_Segment, ...]:
+    """Cut a curve into its pieces; the last one goes on for ever."""
+    if len(batches) == 1:
+        return (_Segment(math.inf, itl_s[0], 0.0),)
+    pieces = []
+    for i in range(len(batches) - 1):
+        slope = (itl_s[i + 1] - itl_s[i]) / (batches[i + 1] - batches[i])
+        end = batches[i + 1] if i + 2 < len(batches) else math.inf
+        pieces.append(_Segment(end, itl_s[i] - slope * batches[i], slope))
+    return tuple(pieces)
 
 
 def decode_curve(layout: LayoutProfile, parts: Sequence[tuple[float, RequestMix]]) -> DecodeCurve:

@@ -1,6 +1,7 @@
 """Model a prefill pool: what one prompt takes alone, and what it occupies under load."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +38,12 @@ class PrefillWork:
         return float(self.weight @ self.service_s**2)
 
 
+@lru_cache(maxsize=256)
 def prefill_work(layout: LayoutProfile, mix: RequestMix) -> PrefillWork:
-    """Read a mix's prompts off a layout's prefill surface; raises ValueError when it has none."""
+    """Read a mix's prompts off a layout's prefill surface; raises ValueError when it has none.
+
+    Kept for the mixes seen last: one tick asks for each several times.
+    """
     surface = _surface(layout)
     alone, service = [], []
     extrapolated = False

@@ -113,8 +113,11 @@ def _hold(
     """Return the counts above which a release is sure to pay: the need over the hold time, both ways.
 
     The forecast looks ahead over it; the highest demand of the recent past keeps a dip that is only noise
-    from releasing what the next minute orders again.
+    from releasing what the next minute orders again. When the budget binds already, more demand would
+    not raise what can be afforded.
     """
+    if any(limit in (Binding.BUDGET, Binding.TOPOLOGY) for limit in need.limits.values()):
+        return need.affordable
     longer = ahead
     if policy.hold_horizon_s() > policy.ready_horizon_s():
         longer = scenarios(observation, forecast, policy.classes, policy.hold_horizon_s()) or ahead

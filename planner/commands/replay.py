@@ -91,7 +91,10 @@ def _prepare(
     from planner.wiring import read_config
 
     found = build(read_config(config_path), deployment, profile_path)
-    policy = replace(found.policy, plan=_overridden(found.policy.plan, asked["startup"], asked["router"]))
+    plan = _overridden(found.policy.plan, asked["startup"], asked["router"])
+    # A longer start-up needs a longer look ahead than the file's own times did.
+    reach_s = max(found.policy.forecast.reach_s, plan.least_reach_s())
+    policy = replace(found.policy, plan=plan, forecast=replace(found.policy.forecast, reach_s=reach_s))
     wanted = Asked(asked["trace"], asked["history"], asked["rate_scale"], asked["seed"])
     stage, notes = stage_for(wanted, policy, found.served.layouts, found.settings.matches())
     for note in notes:
