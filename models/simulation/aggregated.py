@@ -17,7 +17,8 @@ class AggregatedReplica(DecodeReplica):
     While prompts wait, an iteration takes them in order under `max_num_batched_tokens`, less one token for
     each running sequence; a prompt longer than that is cut into chunks, and every running sequence gains one
     token per chunk. Its time is the prefill surface's for the prompts plus, per chunk, what the step takes
-    beyond an idle one: the pass over the weights is paid once. Without prompts it is a decode replica.
+    beyond an idle one: the pass over the weights is paid once, and no chunk is faster than its step alone.
+    Without prompts it is a decode replica.
     The last chunk of a prompt yields its first token.
     """
 
@@ -79,6 +80,7 @@ class AggregatedReplica(DecodeReplica):
         if self._batch:
             step_s = self._pace.at(self._context / self._batch, self._batch)
             seconds += chunks * max(step_s - self._idle_step_s, 0.0)
+            seconds = max(seconds, chunks * step_s)
             rest = ceil(self._step - EXACT) - self._step
             seconds += rest * self._itl_s
             steps += rest
