@@ -44,6 +44,28 @@ def held_gpus(point: TimelinePoint, gpus_per_replica: Mapping[Role, int]) -> int
     )
 
 
+def missed_at_budget(result: ReplayResult, policy: PolicyResult) -> tuple[float, float] | None:
+    """Return the share of missed requests that fell into times without a GPU to spare, and those seconds.
+
+    `None` without a budget or without a miss. A GPU is to spare when the smallest replica still fits.
+    """
+    if result.budget_gpus is None:
+        return None
+    smallest = min(result.gpus_per_replica.values(), default=1)
+    full_s = missed = missed_full = 0.0
+    for point in policy.timeline:
+        short = sum(
+            rate * (1 - met)
+            for name, rate in point.arrivals_rps.items()
+            if (met := point.attainment.get(name)) is not None
+        )
+        full = held_gpus(point, result.gpus_per_replica) > result.budget_gpus - smallest
+        missed += short
+        missed_full += short * full
+        full_s += result.interval_s * full
+    return (missed_full / missed, full_s) if missed > 0 else None
+
+
 def _spells(result: ReplayResult, policy: PolicyResult, name: str, goal: float) -> Iterator[Miss]:
     short = [
         p

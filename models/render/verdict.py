@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from models.render.formats import number, percent, points, sentence, share, words
-from models.render.misses import held_gpus
+from models.render.misses import held_gpus, missed_at_budget
 from models.simulation.scorecard import PolicyResult, ReplayResult
+from models.units import show_duration
 
 SUBJECT = "headgate"
 REFERENCE = "static-peak"
@@ -15,6 +16,8 @@ CLAIRVOYANT = "oracle"
 SAME_COST_RATIO = 0.01
 # Below this a difference in attainment is called none: one request in 2,000.
 SAME_ATTAINMENT = 0.0005
+# From this share on the budget explains the misses.
+MOSTLY = 0.5
 
 
 class Tone(StrEnum):
@@ -167,6 +170,12 @@ def _further(tested: PolicyResult, reference: PolicyResult, result: ReplayResult
         said.append(
             f"{sentence(reference.policy)[:-1]} held up to {most} GPUs, above the budget of "
             f"{result.budget_gpus}: it shows what the promise takes, not what may be run."
+        )
+    at_budget = missed_at_budget(result, tested)
+    if at_budget is not None and kept(tested, result) is False and at_budget[0] >= MOSTLY:
+        said.append(
+            f"{percent(at_budget[0])} of the missed requests fell into the {show_duration(at_budget[1])} in which "
+            f"the whole budget of {result.budget_gpus} GPUs was in use."
         )
     rivals = [
         p

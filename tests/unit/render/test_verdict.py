@@ -142,6 +142,27 @@ def test_a_reference_over_the_budget_is_no_fleet_that_may_be_run() -> None:
     assert said not in str(judge(replace(result, budget_gpus=44)))
 
 
+def test_misses_under_a_full_budget_are_put_down_to_it() -> None:
+    def point(minute: int, decode: int, met: float) -> TimelinePoint:
+        return TimelinePoint(
+            60.0 * minute, {"pages": 100.0}, {"pages": met}, {Role.DECODE: decode}, {}, {}, 0
+        )
+
+    # Seven TP4 replicas fill 28 GPUs; nine of ten misses fall into the hour in which they run.
+    full = [point(m, 7, 0.91) for m in range(60)]
+    spare = [point(60 + m, 5, 0.99) for m in range(60)]
+    tested = replace(scored("headgate", 0.95, 600), timeline=(*full, *spare))
+    result = replace(
+        replayed(tested, scored("static-peak", 0.996, 1000)),
+        budget_gpus=28,
+        gpus_per_replica={Role.DECODE: 4},
+    )
+
+    said = "90 % of the missed requests fell into the 1h in which the whole budget of 28 GPUs was in use."
+    assert said in str(judge(result))
+    assert "whole budget" not in str(judge(replace(result, budget_gpus=32)))
+
+
 def test_without_static_peak_the_cheapest_that_kept_the_promise_is_the_measure() -> None:
     verdict = judge(
         replayed(
