@@ -174,8 +174,8 @@ def _further(tested: PolicyResult, reference: PolicyResult, result: ReplayResult
     at_budget = missed_at_budget(result, tested)
     if at_budget is not None and kept(tested, result) is False and at_budget[0] >= MOSTLY:
         said.append(
-            f"{percent(at_budget[0])} of the missed requests fell into the {show_duration(at_budget[1])} in which "
-            f"the whole budget of {result.budget_gpus} GPUs was in use."
+            f"{percent(at_budget[0])} of the missed requests fell into the {show_duration(at_budget[1])} "
+            f"in which the whole budget of {result.budget_gpus} GPUs was in use."
         )
     rivals = [
         p
