@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,7 @@ class Moment(click.ParamType[float]):
 @click.option("--cluster-state", type=FILE, help="YAML or JSON with the pools; default: all at their floors.")
 @click.option("--history", type=DURATION, default="8d", show_default=True, help="How much to read back.")
 @click.option("--exit-code", is_flag=True, help="Exit 3 when a change is recommended, 4 when held.")
+@click.option("--report", type=FILE, help="HTML report to write as well.")
 @output_option("table", "wide", "json", "yaml")
 def command(
     config_path: Path,
@@ -55,6 +57,7 @@ def command(
     cluster_state: Path | None,
     history: float,
     exit_code: bool,
+    report: Path | None,
     output: str,
 ) -> None:
     """Say what would be run, and why, without touching anything.
@@ -84,6 +87,10 @@ def command(
     extra = _missing(live, made)
     if cluster_state is None:
         extra += (Gap("pools", "taken at their floors, settled; say --cluster-state FILE for the real ones"),)
+    if report is not None:
+        from planner.commands.reportfile import write_report
+
+        write_report(_page(made, extra), report)
     click.echo(_written(made, extra, output), nl=False)
     if exit_code:
         sys.exit(_status(made))
@@ -116,6 +123,16 @@ def _written(made: Recommendation, extra: tuple[Gap, ...], output: str) -> str:
 
         return write_yaml(_plain(made, extra))
     return _table(made, extra, wide=output == "wide")
+
+
+def _page(made: Recommendation, extra: tuple[Gap, ...]) -> str:
+    """Return the report; it tells everything that is unknown, not only what the tick itself lacked."""
+    from models.render.recommendation_page import render
+
+    seen = made.record.observation
+    # The tick's own gaps stay in front: the first of them is the one that a held decision names.
+    gaps = tuple(dict.fromkeys((*seen.gaps, *made.gaps, *extra)))
+    return render(replace(made.record, observation=replace(seen, gaps=gaps)))
 
 
 def _table(made: Recommendation, extra: tuple[Gap, ...], wide: bool) -> str:

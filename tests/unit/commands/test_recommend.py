@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner, Result
+from markupsafe import escape
 
 from models.errors import HeadgateError
 from planner.cli import headgate
@@ -100,3 +101,38 @@ def test_a_cluster_state_of_other_pools_is_refused(tmp_path: Path) -> None:
     )
 
     assert "has the pools aggregated, but the configuration plans decode, prefill" in refusal(result)
+
+
+def test_the_report_stands_beside_the_answer_whole_and_with_all_that_is_unknown(tmp_path: Path) -> None:
+    page = tmp_path / "reports" / "shop.html"
+    with answering(frontend) as prometheus:
+        plain = recommend(tmp_path, "-o", "json", url=prometheus.url, state=False)
+        result = recommend(tmp_path, "-o", "json", "--report", str(page), url=prometheus.url, state=False)
+
+    html = page.read_text(encoding="utf-8")
+    assert (plain.exit_code, result.exit_code) == (0, 0)
+    assert result.stderr == f"Report: {page}\n"
+    assert json.loads(result.stdout)["sizing"] == json.loads(plain.stdout)["sizing"]
+    assert html.startswith("<!DOCTYPE html>")
+    assert html.rstrip().endswith("</html>")
+    assert "Recommendation for shop" in html
+    for gap in json.loads(result.stdout)["gaps"]:
+        assert str(escape(gap["reason"])) in html, gap
+    assert [file.name for file in page.parent.iterdir()] == [page.name]
+
+
+def test_a_report_replaces_the_one_before(tmp_path: Path) -> None:
+    page = tmp_path / "shop.html"
+    page.write_text("what was here before")
+    result = recommend(tmp_path, "--report", str(page))
+
+    assert result.exit_code == 0
+    assert "hold: too little is known" in page.read_text(encoding="utf-8").lower()
+
+
+def test_a_report_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    page = tmp_path / "profile.json" / "shop.html"
+    result = recommend(tmp_path, "--report", str(page))
+
+    assert refusal(result).startswith(f"{page}: cannot be written:")
+    assert result.stdout == ""
