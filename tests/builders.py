@@ -49,6 +49,19 @@ def decode_layout(base_s: float = 0.0019, per_sequence_s: float = 0.000013, tp: 
     )
 
 
+def aggregated_layout() -> LayoutProfile:
+    """Make a TP4 layout that does both phases."""
+    return LayoutProfile(
+        Role.AGGREGATED,
+        Parallelism(tp=4),
+        EngineLimits(512, 8192),
+        4e6,
+        prefill=prefill_layout(300_000.0).prefill,
+        decode=decode_layout().decode,
+        overhead_s=0.02,
+    )
+
+
 def layouts() -> dict[Role, LayoutProfile]:
     """Make a disaggregated pair: TP1 prefill and TP4 decode."""
     return {Role.PREFILL: prefill_layout(), Role.DECODE: decode_layout()}

@@ -20,6 +20,8 @@ Floats = NDArray[np.float64]
 # tail, where promises break (bins between the 0, 10, 30, 50, 70, 85, 95, 99 and 100 % quantiles).
 _BATCH_Z = np.array([-1.755, -0.853, -0.253, 0.253, 0.764, 1.295, 1.924, 2.665])
 _NO_RATE_RPS = 1e-12
+# Rounds in which an aggregated replica's step time and batch agree, to a thousandth.
+_ROUNDS = 12
 BATCH_WEIGHT = np.array([0.10, 0.20, 0.20, 0.20, 0.15, 0.10, 0.04, 0.01])
 
 
@@ -97,6 +99,9 @@ class FleetModel:
         self.osl_tokens = np.array([load.mix.mean_osl_tokens for load in first])
         self.isl_tokens = np.array([load.mix.mean_isl_tokens for load in first])
         self.work_s = np.array([c.work.mean_service_s for c in self.classes])
+        self.iteration_s = (
+            np.array([c.work.mean_alone_s for c in self.classes]) - self.prefill_layout.overhead_s
+        )
         self.work_squared = np.array([c.work.mean_service_squared for c in self.classes])
         self._waits: dict[int, Waits] = {}
         self._steps: dict[int, Steps] = {}
@@ -127,15 +132,13 @@ class FleetModel:
         if replicas not in self._steps:
             sharing = replicas if self.router is Router.LOAD else 1
             spread = peakedness(self._decode_cv2(replicas))
+            tokens = (self.decode_rates @ self.osl_tokens / replicas).tolist()
+            stretch = np.array([self._stretch(s, replicas, tokens[s]) for s in range(len(tokens))])
             states = tuple(
-                self.curve.settle(tokens / replicas, spread, sharing)
-                for tokens in (self.decode_rates @ self.osl_tokens).tolist()
+                self.curve.settle(x * by, spread, sharing) for x, by in zip(tokens, stretch, strict=True)
             )
             mean, width, limit = np.array([(s.batch, s.spread, s.limit) for s in states]).T[:, :, None]
-            itl = self.curve.over(np.clip(mean + width * _BATCH_Z, 1.0, limit))
-            if self.aggregated:
-                busy = np.minimum(self.waits(replicas).utilisation, 0.999)
-                itl = itl / (1.0 - busy)[:, None]
+            itl = self.curve.over(np.clip(mean + width * _BATCH_Z, 1.0, limit)) * stretch[:, None]
             self._steps[replicas] = Steps(
                 itl, np.array([s.stable for s in states]), np.array([s.utilisation for s in states]), states
             )
@@ -212,7 +215,42 @@ class FleetModel:
             return WaitTail(0.0, math.inf, 0.0)
         mean = float(rates @ self.work_s) / rate
         cv2 = max(float(rates @ self.work_squared) / rate / mean**2 - 1.0, 0.0)
+        if self.aggregated:
+            # A prompt's iteration carries the running batch along: what a step takes beyond an idle one.
+            batch = self.steps(replicas).states[scenario].batch
+            mean += self.curve.at(batch) - self.curve.at(1.0)
         return wait_tail(replicas, rate, mean, cv2, self.router, self.arrival_cv2)
+
+    def _stretch(self, scenario: int, replicas: int, steps_per_s: float) -> float:
+        """Return by what factor prompts lengthen the steps of a scenario; 1 for a decode pool.
+
+        An aggregated replica runs `mixed` iterations a second that hold prompts and carry one step of the
+        running batch along, at what the step takes beyond an idle one; pure steps fill the rest of the time.
+        Prompts that arrive during an iteration share the next. The batch grows with its own step time, so
+        the two are iterated until they agree.
+        """
+        rates = self.prefill_rates[scenario]
+        rate = float(rates.sum()) / replicas
+        if not self.aggregated or rate < _NO_RATE_RPS:
+            return 1.0
+        alone_s = float(rates @ self.iteration_s) / replicas / rate
+        more_s = min(float(rates @ self.work_s) / replicas / rate, alone_s)
+        factor = 1.0
+        for _ in range(_ROUNDS):
+            state = self.curve.settle(steps_per_s * factor, 1.0)
+            step_s = self.curve.at(state.batch)
+            extra_s = step_s - self.curve.at(1.0)
+            # n prompts an iteration: n = rate * (alone + (n - 1) * more + extra), at least one.
+            shared = rate * (alone_s - more_s + extra_s) / max(1.0 - rate * more_s, 1e-3)
+            held = max(shared, 1.0)
+            mixed = rate / held
+            iteration_s = alone_s + (held - 1.0) * more_s + extra_s
+            steps = mixed + max(1.0 - mixed * iteration_s, 0.0) / step_s
+            wanted = max(1.0 / (steps * step_s), 1.0)
+            if abs(wanted - factor) < 1e-3 * factor:
+                break
+            factor = wanted
+        return factor
 
     def _decode_cv2(self, replicas: int) -> float:
         if self.router is Router.ROUND_ROBIN:

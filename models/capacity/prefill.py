@@ -33,6 +33,11 @@ class PrefillWork:
         return float(self.weight @ self.service_s)
 
     @property
+    def mean_alone_s(self) -> float:
+        """Mean time of a prompt that meets an idle replica."""
+        return float(self.weight @ self.alone_s)
+
+    @property
     def mean_service_squared(self) -> float:
         """Second moment of the occupancy, seconds squared."""
         return float(self.weight @ self.service_s**2)

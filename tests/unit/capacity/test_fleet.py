@@ -6,19 +6,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.artifact import EngineLimits, LayoutProfile
 from models.capacity.closed_loop import predict_closed
 from models.capacity.fleet import FleetModel
 from models.capacity.load import ClassLoad
 from models.capacity.predict import predict
 from models.mix import RequestMix
-from models.values import Parallelism, RequestClass, Role, Router, Slo
+from models.values import RequestClass, Role, Router, Slo
 from tests.builders import (
     CHAT,
     CHAT_MIX,
     EMAIL,
     PAGES,
     PAGES_MIX,
+    aggregated_layout,
     decode_layout,
     layouts,
     loads,
@@ -26,18 +26,6 @@ from tests.builders import (
 )
 
 FLEET = {Role.PREFILL: (prefill_layout(), 12), Role.DECODE: (decode_layout(), 2)}
-
-
-def aggregated_layout() -> LayoutProfile:
-    return LayoutProfile(
-        Role.AGGREGATED,
-        Parallelism(tp=4),
-        EngineLimits(512, 8192),
-        4e6,
-        prefill=prefill_layout(300_000.0).prefill,
-        decode=decode_layout().decode,
-        overhead_s=0.02,
-    )
 
 
 def test_an_idle_fleet_takes_what_the_surfaces_say() -> None:
