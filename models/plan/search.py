@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from models.capacity.fleet import FleetModel, Steps, Waits
 from models.values import Role
 
+# Says whether counts, at so many GPUs per replica and role, can be placed on the nodes.
+Placeable = Callable[[Mapping[Role, int], Mapping[Role, int]], bool]
+
 _LIMIT = 65_536
 # Replicas that the search looks beyond what each role needs alone.
 _REACH = 16
@@ -107,7 +110,7 @@ class FleetSearch:
         budget_gpus: int | None,
         bounds: Mapping[Role, Bounds],
         tiers: Mapping[str, int],
-        placeable: Callable[[Mapping[Role, int], Mapping[Role, int]], bool],
+        placeable: Placeable,
         running: Mapping[Role, int] | None = None,
     ) -> dict[Role, int] | None:
         """Return the counts within a GPU budget that keep most promises, the highest priority first.
@@ -118,7 +121,7 @@ class FleetSearch:
         """
         gpus = {role: self.model.layouts[role].gpus for role in self.roles}
         most_gpus = sum(gpus[r] * bounds[r].high for r in self.roles) if budget_gpus is None else budget_gpus
-        candidates = [c for c in _within(self.roles, gpus, most_gpus, bounds) if placeable(c, gpus)]
+        candidates = _fullest(self.roles, gpus, most_gpus, bounds, placeable)
         if not candidates:
             return None
         merits = {tuple(c[r] for r in self.roles): self._merit(c, gpus, tiers) for c in candidates}
@@ -194,21 +197,29 @@ def _by_cost(cost: Callable[[tuple[int, ...]], float], roles: int) -> Iterator[t
                 heappush(waiting, (cost(further), max(further), further))
 
 
-def _within(
-    roles: tuple[Role, ...], gpus: Mapping[Role, int], budget_gpus: int, bounds: Mapping[Role, Bounds]
+def _fullest(
+    roles: tuple[Role, ...],
+    gpus: Mapping[Role, int],
+    budget_gpus: int,
+    bounds: Mapping[Role, Bounds],
+    placeable: Placeable,
 ) -> list[dict[Role, int]]:
-    """List the fullest fleets inside the budget: for each count of the first role, the most of the second."""
-    first = roles[0]
-    rest = roles[1] if len(roles) == 2 else None
-    out = []
+    """List the fullest fleets that can be placed: per count of the first role, the most of the second."""
+    first, *rest = roles
+    found: list[dict[Role, int]] = []
     for n in range(bounds[first].low, bounds[first].high + 1):
         left = budget_gpus - n * gpus[first]
         if left < 0:
             break
-        if rest is None:
-            out.append({first: n})
+        if not rest:
+            found += [{first: n}] if placeable({first: n}, gpus) else []
             continue
-        most = min(left // gpus[rest], bounds[rest].high)
-        # One fewer as well: the topology may refuse the fullest fleet.
-        out += [{first: n, rest: m} for m in (most, most - 1) if m >= bounds[rest].low]
-    return out
+        second = rest[0]
+        most = min(left // gpus[second], bounds[second].high)
+        fitting = (
+            {first: n, second: m}
+            for m in range(most, bounds[second].low - 1, -1)
+            if placeable({first: n, second: m}, gpus)
+        )
+        found += [fleet for fleet in (next(fitting, None),) if fleet]
+    return found

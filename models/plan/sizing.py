@@ -72,7 +72,9 @@ def find_need(search: FleetSearch, policy: PlanPolicy, running: Mapping[Role, in
     room = {role: Bounds(b.low, min(b.high, wanted[role] + 8)) for role, b in bounds.items()}
     tiers = {c.name: c.priority for c in policy.classes}
     split = search.best_split(policy.budget_gpus, room, tiers, policy.placeable, running)
-    affordable = split if split is not None else {role: b.low for role, b in bounds.items()}
+    # Where not even the floors can be placed, what runs stays: to shrink would help nobody.
+    floors = {role: b.low for role, b in bounds.items()}
+    affordable = split if split is not None else {**floors, **(running or {})}
     for role in search.roles:
         if affordable[role] < wanted[role]:
             limits[role] = Binding.TOPOLOGY if within_budget else Binding.BUDGET

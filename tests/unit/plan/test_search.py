@@ -1,14 +1,18 @@
 """Check the search over replica counts against trying every count."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models.capacity.fleet import FleetModel
+from models.capacity.load import ClassLoad
 from models.plan.search import Bounds, FleetSearch, smallest
-from models.values import Role, Router
-from tests.builders import layouts, loads
+from models.topology import Topology
+from models.values import RequestClass, Role, Router, Slo
+from tests.builders import PAGES_MIX, layouts, loads
 
 PREFILL, DECODE = Role.PREFILL, Role.DECODE
 TARGETS = {"pages": 0.99, "email": 0.99}
@@ -66,10 +70,19 @@ def test_a_promise_that_one_request_breaks_is_a_layout_problem() -> None:
     model = FleetModel(layouts(), [loads(10, 1)], Router.LOAD)
     easy = FleetSearch(model, np.ones(1), TARGETS)
     assert not easy.by_layout
-    from models.capacity.load import ClassLoad
-    from models.values import RequestClass, Slo
-    from tests.builders import PAGES_MIX
-
     hopeless = RequestClass("pages", Slo(ttft_s=0.01), 10)
     model = FleetModel(layouts(), [[ClassLoad.steady(hopeless, 10, PAGES_MIX)]], Router.LOAD)
     assert FleetSearch(model, np.ones(1), {"pages": 0.99}).by_layout
+
+
+def test_the_fullest_fleet_that_the_nodes_hold_is_found_far_below_the_budget() -> None:
+    # A budget of 60 GPUs on nodes for 28: the split is chosen among what fits, not given up.
+    bounds = {PREFILL: Bounds(1, 60), DECODE: Bounds(1, 20)}
+    nodes = Topology(4, 28, 1)
+
+    def placeable(counts: Mapping[Role, int], gpus: Mapping[Role, int]) -> bool:
+        return nodes.fits({gpus[role]: n for role, n in counts.items()})
+
+    split = search(300, 20).best_split(60, bounds, {"pages": 10, "email": 0}, placeable)
+    assert split is not None
+    assert split[PREFILL] + 4 * split[DECODE] == 28
