@@ -2,14 +2,17 @@
 
 from typing import Annotated, Any
 
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field
 
 from config.section import Section
 from models.hardware import Precision
 
 Share = Annotated[float, Field(gt=0, le=1)]
-Seconds = Annotated[float, Field(ge=0)]
-Count = Annotated[int, Field(ge=0)]
+# Bounds beyond any machine and model, so that a slip of the pen is told and not computed with.
+Amount = Annotated[float, Field(gt=0, le=1e18)]
+Number = Annotated[int, Field(gt=0, le=10**9)]
+Seconds = Annotated[float, Field(ge=0, le=60)]
+Count = Annotated[int, Field(ge=0, le=10**9)]
 
 
 class Card(Section):
@@ -23,33 +26,33 @@ class Card(Section):
 class HardwareFigures(Section):
     """List the figures of a GPU; see `models.hardware.Hardware` for units."""
 
-    flops_per_s: dict[Precision, PositiveFloat]
+    flops_per_s: dict[Precision, Amount]
     matmul_reached_ratio: Share
-    hbm_bytes: PositiveFloat
-    hbm_bytes_per_s: PositiveFloat
+    hbm_bytes: Amount
+    hbm_bytes_per_s: Amount
     hbm_reached_ratio: Share
-    scaleup_bytes_per_s: PositiveFloat
-    scaleout_bytes_per_s: PositiveFloat
-    gpus_per_node: PositiveInt
-    scaleup_gpus: PositiveInt
+    scaleup_bytes_per_s: Amount
+    scaleout_bytes_per_s: Amount
+    gpus_per_node: Number
+    scaleup_gpus: Number
 
 
 class LatentFigures(Section):
     """List the figures of multi-head latent attention."""
 
-    query_rank: PositiveInt
-    kv_rank: PositiveInt
-    rope_dim: PositiveInt
-    nope_dim: PositiveInt
-    value_dim: PositiveInt
+    query_rank: Number
+    kv_rank: Number
+    rope_dim: Number
+    nope_dim: Number
+    value_dim: Number
 
 
 class AttentionFigures(Section):
     """List the figures of an attention block."""
 
-    query_heads: PositiveInt
-    kv_heads: PositiveInt
-    head_dim: PositiveInt
+    query_heads: Number
+    kv_heads: Number
+    head_dim: Number
     windowed_layers: Count = 0
     window_tokens: Count = 0
     latent: LatentFigures | None = None
@@ -58,9 +61,9 @@ class AttentionFigures(Section):
 class ExpertsFigures(Section):
     """List the figures of mixture-of-experts layers."""
 
-    routed: PositiveInt
-    active: PositiveInt
-    intermediate: PositiveInt
+    routed: Number
+    active: Number
+    intermediate: Number
     precision: Precision
     activation_precision: Precision
     shared: Count = 0
@@ -70,17 +73,17 @@ class ExpertsFigures(Section):
 class ArchitectureFigures(Section):
     """List the figures of a model; see `models.architecture.Architecture`."""
 
-    layers: PositiveInt
-    hidden: PositiveInt
-    intermediate: PositiveInt
-    vocabulary: PositiveInt
+    layers: Number
+    hidden: Number
+    intermediate: Number
+    vocabulary: Number
     attention: AttentionFigures
     experts: ExpertsFigures | None = None
     weight_precision: Precision
     kv_precision: Precision
-    parameters: PositiveFloat
-    active_parameters: PositiveFloat
-    max_context_tokens: PositiveInt
+    parameters: Amount
+    active_parameters: Amount
+    max_context_tokens: Number
 
 
 class ConstantsFigures(Section):
@@ -97,8 +100,8 @@ class ConstantsFigures(Section):
 class EngineFigures(Section):
     """List the figures of an engine; see `models.engine.Engine`."""
 
-    max_num_seqs: PositiveInt
-    max_num_batched_tokens: PositiveInt
+    max_num_seqs: Number
+    max_num_batched_tokens: Number
     memory_reserve_ratio: Annotated[float, Field(ge=0, lt=1)]
     fitted_on: str
     constants: ConstantsFigures

@@ -8,12 +8,16 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError, ValidationInfo, model_validator
 
-from config.document import Document, read_file
+from config.document import Document, Kind, read_file
 from config.quantities import Count, read_duration
 from config.section import Section
 from models.errors import ConfigError, StateError
 from models.observation import PoolState, StartingReplica
+from models.policy import MOST_REPLICAS
 from models.values import Role
+
+_SHAPE = "a cluster state is a mapping such as `pools: {prefill: {replicas: 2}, decode: {replicas: 4}}`"
+_KIND = Kind("cluster state", _SHAPE, _SHAPE)
 
 
 def _moment(value: object, info: ValidationInfo) -> float:
@@ -53,12 +57,12 @@ class StartingSettings(Section):
 class PoolSettings(Section):
     """The replicas of one role. `replicas` is what the owner asks for; the rest is what there is."""
 
-    replicas: Count | None = Field(default=None, ge=0)
-    ready: Count | None = Field(default=None, ge=0)
+    replicas: Count | None = Field(default=None, ge=0, le=MOST_REPLICAS)
+    ready: Count | None = Field(default=None, ge=0, le=MOST_REPLICAS)
     starting: Annotated[tuple[StartingSettings, ...], BeforeValidator(_listed)] = ()
-    draining: Count = Field(default=0, ge=0)
+    draining: Count = Field(default=0, ge=0, le=MOST_REPLICAS)
     paused: bool = False
-    pinned: Count | None = Field(default=None, ge=0)
+    pinned: Count | None = Field(default=None, ge=0, le=MOST_REPLICAS)
     rollout: bool = False
 
     @model_validator(mode="after")
@@ -110,10 +114,9 @@ def read_cluster_state(path: Path, deployment: str, now_s: float) -> dict[Role, 
     Raises StateError that names the file, the line, the key and the nearest known key.
     """
     try:
-        document = read_file(path)
+        document = read_file(path, _KIND)
     except ConfigError as error:
-        # What the reader advises is about a configuration.
-        raise StateError(f"cluster state {str(error).partition('; `headgate')[0]}") from None
+        raise StateError(f"cluster state {error}") from None
     if document.faults:
         fault = document.faults[0]
         key = ".".join(map(str, fault.path))

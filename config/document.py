@@ -21,6 +21,24 @@ MOST_BYTES = 1_000_000
 _MOST_VALUES = 100_000  # nested aliases multiply: ten lines of them can ask for more memory than there is
 _DEEPEST = 50
 _MERGE = "tag:yaml.org,2002:merge"
+# Escapes such as "\0" can spell what no file, path or terminal takes.
+_NO_TEXT = re.compile("[\0\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """Say what kind of file is read, for messages: its name, and what has to stand in it."""
+
+    noun: str
+    shape: str
+    contents: str
+
+
+CONFIGURATION = Kind(
+    "configuration",
+    "a configuration is a mapping that begins with `deployments:`",
+    "`headgate config schema` says what belongs into it",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,32 +83,32 @@ for _tag, _pattern, _first in (
     _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), list(_first))
 
 
-def read_file(path: Path) -> Document:
-    """Read a configuration file; raises ConfigError when it cannot be read or is not a mapping."""
+def read_file(path: Path, kind: Kind = CONFIGURATION) -> Document:
+    """Read a file of some kind; raises ConfigError when it cannot be read or is not a mapping."""
     try:
         with path.open("rb") as file:
             raw = file.read(MOST_BYTES + 1)
     except FileNotFoundError:
         raise ConfigError(f"{path}: no such file") from None
     except IsADirectoryError:
-        raise ConfigError(f"{path}: is a directory; name the configuration file in it") from None
+        raise ConfigError(f"{path}: is a directory; name the {kind.noun} file in it") from None
     except PermissionError:
         raise ConfigError(f"{path}: may not be read by this user; check its permissions") from None
     except (OSError, ValueError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}") from None
     if len(raw) > MOST_BYTES:
-        raise ConfigError(f"{path}: is larger than {MOST_BYTES:,} bytes; this is not a configuration file")
+        raise ConfigError(f"{path}: is larger than {MOST_BYTES:,} bytes; this is not a {kind.noun} file")
     if b"\0" in raw:
-        raise ConfigError(f"{path}: is a binary file; a configuration is YAML text")
+        raise ConfigError(f"{path}: is a binary file; a {kind.noun} is YAML text")
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{path}:{line}: is not UTF-8 text; save it as UTF-8") from None
-    return read_text(text, str(path))
+    return read_text(text, str(path), kind)
 
 
-def read_text(text: str, source: str) -> Document:
+def read_text(text: str, source: str, kind: Kind = CONFIGURATION) -> Document:
     """Read one YAML document; `source` names it in messages. Raises ConfigError when it is not a mapping."""
     try:
         nodes = list(yaml.compose_all(text, Loader=_Loader))
@@ -102,15 +120,13 @@ def read_text(text: str, source: str) -> Document:
     except RecursionError:
         raise ConfigError(f"{source}: is nested too deeply") from None
     if not nodes or _is_null(nodes[0]):
-        raise ConfigError(f"{source}: is empty; `headgate config schema` says what belongs into it")
+        raise ConfigError(f"{source}: is empty; {kind.contents}")
     if len(nodes) > 1:
         line = nodes[1].start_mark.line + 1
-        raise ConfigError(f"{source}:{line}: a second document begins; keep one configuration in a file")
+        raise ConfigError(f"{source}:{line}: a second document begins; keep one {kind.noun} in a file")
     if not isinstance(nodes[0], MappingNode):
-        kind = "a list" if isinstance(nodes[0], SequenceNode) else "a single value"
-        raise ConfigError(
-            f"{source}:1: is {kind}; a configuration is a mapping that begins with `deployments:`"
-        )
+        found = "a list" if isinstance(nodes[0], SequenceNode) else "a single value"
+        raise ConfigError(f"{source}:1: is {found}; {kind.shape}")
     document = Document({})
     document.values = _Builder(document, source).build(nodes[0], (), 0)
     return document
@@ -181,6 +197,8 @@ class _Builder:
             key = key_node.value if isinstance(key_node, ScalarNode) else None
             if key is None:
                 self._fault(line, path, "a key is a word, not a list or mapping")
+            elif _NO_TEXT.search(key):
+                self._fault(line, path, "a key holds a character that no text has; remove it")
             elif key in seen:
                 self._fault(line, (*path, key), f"is already there at line {seen[key]}; keep one")
             else:
@@ -207,6 +225,9 @@ class _Builder:
 
     def _scalar(self, node: Node, kind: str, path: KeyPath) -> Any:
         text = str(node.value)
+        if _NO_TEXT.search(text):
+            self._fault(node.start_mark.line + 1, path, "holds a character that no text has; remove it")
+            text = _NO_TEXT.sub("", text)
         try:
             match kind:
                 case "null":

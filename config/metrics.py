@@ -8,12 +8,14 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, ValidationError
 
-from config.document import Document, read_file, read_text
+from config.document import Document, Kind, read_file, read_text
 from config.section import Section
 from models.errors import ConfigError
 from models.metric_names import MetricNames, Ratio
 
 _PRESETS = resources.files("config") / "presets" / "metrics"
+_SHAPE = "a metric preset is a mapping such as config/presets/metrics/dynamo.yaml"
+_KIND = Kind("metric preset", _SHAPE, _SHAPE)
 _FILE_ENDINGS = (".yaml", ".yml", ".json")
 
 
@@ -108,7 +110,7 @@ def read_metrics(preset: str, base: Path = Path()) -> MetricNames:
     """
     if "/" in preset or preset.endswith(_FILE_ENDINGS):
         path = base / preset
-        return _names(read_file(path), str(path))
+        return _names(read_file(path, _KIND), str(path))
     if preset not in presets():
         near = get_close_matches(preset, presets(), n=2, cutoff=0.5)
         meant = f"did you mean {' or '.join(near)}?" if near else f"known are {', '.join(presets())}"

@@ -13,9 +13,9 @@ from pydantic import (
     model_validator,
 )
 
-from config.quantities import Count, Duration, write_duration
+from config.quantities import Count, Duration, at_most, write_duration
 from config.section import Problems, Section, refuse
-from models.policy import PoolPolicy
+from models.policy import LONGEST_STARTUP_S, MOST_REPLICAS, PoolPolicy
 from models.values import Parallelism, Role
 
 _PRIOR = PoolPolicy()
@@ -70,25 +70,30 @@ class PoolSettings(Section):
     min_replicas: Annotated[Count, AfterValidator(_at_least_one)] = Field(
         default=_PRIOR.min_replicas,
         alias="min",
+        le=MOST_REPLICAS,
         json_schema_extra={"minimum": 1},
         description="Fewest replicas. At least 1: there is no activation metric yet that could start a pool "
         "anew.",
     )
     max_replicas: Count | None = Field(
-        default=None, alias="max", ge=1, description="Most replicas. null: as many as the budget allows."
+        default=None,
+        alias="max",
+        ge=1,
+        le=MOST_REPLICAS,
+        description="Most replicas. null: as many as the budget allows.",
     )
-    startup_s: Duration = Field(
+    startup_s: Annotated[Duration, at_most(LONGEST_STARTUP_S)] = Field(
         default=_PRIOR.startup_s,
         alias="startup",
         description="Time until nine of ten new replicas are ready, a duration; the prior until it was "
         "measured. How far ahead capacity is ordered follows from it.",
     )
-    startup_p99_s: Duration = Field(
+    startup_p99_s: Annotated[Duration, at_most(LONGEST_STARTUP_S)] = Field(
         default=_PRIOR.startup_p99_s,
         alias="startup_p99",
         description="Time after which a replica that is still not ready counts as stuck, a duration.",
     )
-    drain_s: Duration = Field(
+    drain_s: Annotated[Duration, at_most(LONGEST_STARTUP_S)] = Field(
         default=_PRIOR.drain_s,
         alias="drain",
         description="Time that a replica needs to finish what it holds before its GPUs are free, a duration.",

@@ -8,11 +8,20 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    PlainSerializer,
+    PlainValidator,
+    ValidationInfo,
+    WithJsonSchema,
+)
 
 from models import units
 
 _UNITS_S = (("d", 86_400), ("h", 3600), ("m", 60))
+# More than a year of anything is a slip of the pen, and arrays by the minute would not hold it.
+_LONGEST_S = 400 * 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +48,24 @@ def read_duration(value: object) -> float:
         raise ValueError("a duration is above zero")
     # Whole nanoseconds, so that "0.7s" and "700ms" are one number and one digest.
     seconds = round(units.duration_s(text), 9)
-    if not 0 < seconds < math.inf:
-        raise ValueError("a duration is above zero and ends at some time")
+    if seconds <= 0:
+        raise ValueError("a duration is above zero")
+    if seconds > _LONGEST_S:
+        raise ValueError(f"is longer than {write_duration(_LONGEST_S)}, the longest duration there is here")
     return seconds
+
+
+def at_most(longest_s: float) -> AfterValidator:
+    """Refuse durations above `longest_s`, which nothing could plan for."""
+
+    def check(seconds: float) -> float:
+        if seconds > longest_s:
+            raise ValueError(
+                f"is longer than {write_duration(longest_s)}, the longest that can be planned for"
+            )
+        return seconds
+
+    return AfterValidator(check)
 
 
 def write_duration(seconds: float) -> str:

@@ -1,11 +1,9 @@
 """Read reference cards: published figures of GPUs, models and engines, each with its source."""
 
 import difflib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
 from config.cards import (
@@ -18,6 +16,7 @@ from config.cards import (
     HardwareFigures,
     LatentFigures,
 )
+from config.document import Kind, read_file
 from config.section import Section
 from models.architecture import Architecture, Attention, Experts, Latent
 from models.engine import Engine, EngineConstants
@@ -25,6 +24,9 @@ from models.errors import ConfigError
 from models.hardware import Hardware, Precision
 
 PRESETS = Path(__file__).parent / "presets"
+
+_SHAPE = "a card is a mapping with name and published"
+_KIND = Kind("card", _SHAPE, _SHAPE)
 
 Figures = TypeVar("Figures", bound=Section)
 
@@ -121,16 +123,12 @@ def _plain(name: str) -> str:
 
 
 def _read(path: Path) -> Card:
+    document = read_file(path, _KIND)
+    if document.faults:
+        fault = document.faults[0]
+        raise ConfigError(f"{path}:{fault.line}: {'.'.join(map(str, fault.path))} {fault.sentence}")
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(data, Mapping):
-        raise ConfigError(f"{path}: a card is a mapping with name and published")
-    try:
-        return Card.model_validate(data)
+        return Card.model_validate(document.values)
     except ValidationError as error:
         raise _explained(str(path), error, Card) from None
 

@@ -10,7 +10,7 @@ from config.quantities import Count, Duration, Place, Share, write_duration
 from config.section import Problems, Section, refuse
 from config.sources import JournalSettings, PrometheusSettings
 from config.stages import DecideSettings, ForecastSettings
-from models.policy import ClassMatch, Mode, PlanPolicy, TickPolicy
+from models.policy import MOST_GPUS, ClassMatch, Mode, PlanPolicy, TickPolicy
 from models.values import Role, Router
 
 _PLAN = PlanPolicy(classes=(), pools={})
@@ -28,6 +28,7 @@ class BudgetSettings(Section):
     gpus: Count | None = Field(
         default=None,
         ge=1,
+        le=MOST_GPUS,
         description="Most GPUs that all pools of the deployment take together, replicas that start or drain "
         "included. null: no bound but the pools' own.",
     )

@@ -4,9 +4,9 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from config.quantities import Count, Duration, Share
+from config.quantities import Count, Duration, Share, at_most
 from config.section import Problems, Section, refuse
-from models.policy import DecidePolicy, ForecastPolicy
+from models.policy import LONGEST_REACH_S, DecidePolicy, ForecastPolicy
 
 _FORECAST = ForecastPolicy()
 _DECIDE = DecidePolicy()
@@ -21,7 +21,7 @@ class ForecastSettings(Section):
         default=_FORECAST.enabled,
         description="Whether to forecast. false: the last value with its measured spread, at every horizon.",
     )
-    reach_s: Duration | None = Field(
+    reach_s: Annotated[Duration, at_most(LONGEST_REACH_S)] | None = Field(
         default=None,
         alias="reach",
         description="How far paths extend, a duration. null: twice the time in which new capacity can serve "

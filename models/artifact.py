@@ -23,6 +23,11 @@ class EngineLimits:
     max_num_seqs: int
     max_num_batched_tokens: int
 
+    def __post_init__(self) -> None:
+        """Refuse an engine that could run nothing."""
+        if min(self.max_num_seqs, self.max_num_batched_tokens) < 1:
+            raise ValueError(f"an engine's limits must be at least 1, got {self}")
+
 
 @dataclass(frozen=True, slots=True)
 class LayoutProfile:
@@ -47,6 +52,18 @@ class LayoutProfile:
     handover_s_per_token: float = 0.0
     kv_fixed_tokens: float = 0.0
     provenance: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse what nothing could be read off: a missing surface, figures below zero or not finite."""
+        needed = {"prefill": self.role is not Role.DECODE, "decode": self.role is not Role.PREFILL}
+        for phase, is_needed in needed.items():
+            if is_needed and getattr(self, phase) is None:
+                raise ValueError(f"layout {self.key} has no {phase} surface")
+        if not 0 < self.kv_capacity_tokens < float("inf"):
+            raise ValueError(f"layout {self.key}: kv_capacity_tokens must be finite and above zero")
+        for name in ("overhead_s", "handover_s_per_token", "kv_fixed_tokens"):
+            if not 0 <= getattr(self, name) < float("inf"):
+                raise ValueError(f"layout {self.key}: {name} must be finite and not below zero")
 
     @property
     def gpus(self) -> int:
@@ -131,6 +148,11 @@ class ProfileArtifact:
     selection: Selection | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Refuse hardware that has no GPUs to count."""
+        if min(self.gpus_per_node, self.scaleup_gpus) < 1:
+            raise ValueError("gpus_per_node and scaleup_gpus must be at least 1")
+
     def layout(self, role: Role, name: str) -> LayoutProfile:
         """Return the profile of a layout by role and name such as `TP1`.
 
@@ -169,6 +191,10 @@ def parse(text: str, source: str, model: str | None = None) -> Profile:
         raise ArtifactError(
             f"{source}: not a profile: invalid JSON at line {error.lineno}: {error.msg}"
         ) from None
+    except (ValueError, RecursionError):
+        raise ArtifactError(
+            f"{source}: not a profile: a number is too long or lists nest too deeply; profile again"
+        ) from None
     schema = data.get("schema") if isinstance(data, dict) else None
     if not isinstance(schema, str) or not schema.startswith("headgate/profile/"):
         raise ArtifactError(
@@ -187,5 +213,8 @@ def parse(text: str, source: str, model: str | None = None) -> Profile:
     except ValueError as error:
         raise ArtifactError(f"{source}: {error}; profile again") from None
     if model is not None and artifact.model != model:
-        raise ArtifactError(f"{source}: profiles {artifact.model}, but the configuration serves {model}")
+        raise ArtifactError(
+            f"{source}: profiles {artifact.model}, but the configuration serves {model}; "
+            "name the profile of that model, or profile it"
+        )
     return Profile(artifact, data["digest"])

@@ -53,7 +53,7 @@ def from_json(kind: type[T], text: str | bytes) -> T:
 def digest(data: object) -> str:
     """Return the SHA-256 of plain data's canonical JSON, as `sha256:...`."""
     canonical = json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
+    return "sha256:" + hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _first(error: ValidationError) -> str:

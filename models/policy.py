@@ -8,6 +8,12 @@ from enum import StrEnum
 from models.topology import Topology
 from models.values import RequestClass, Role, Router
 
+# Bounds of what can be planned for. Forecasts reach twice a start-up ahead; a pool has an object per replica.
+LONGEST_STARTUP_S = 7 * 86_400.0
+LONGEST_REACH_S = 30 * 86_400.0
+MOST_REPLICAS = 100_000
+MOST_GPUS = 1_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class ForecastPolicy:

@@ -4,6 +4,9 @@ import re
 
 _DURATIONS_S = {"ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86_400.0, "w": 604_800.0}
 _COUNTS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9}
+# Beyond these a quantity is a slip of the pen, and sums with it overflow.
+_LONGEST_S = 100 * 365 * 86_400.0
+_LARGEST = 1e15
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)")
 
 
@@ -21,6 +24,8 @@ def duration_s(text: str) -> float:
             raise ValueError(f'{text!r} is not a duration; write for example "300ms", "90s" or "1h30m"')
         total += float(match[1]) * _DURATIONS_S[match[2]]
         rest = rest[match.end() :].lstrip()
+    if total > _LONGEST_S:
+        raise ValueError(f"{text[:40]!r} is longer than a century")
     return total
 
 
@@ -29,11 +34,16 @@ def count(text: str) -> float:
     match = _QUANTITY.fullmatch(text.strip().lower().replace("_", ""))
     if match is None or match[2] not in _COUNTS:
         raise ValueError(f'{text!r} is not a count; write for example "8000" or "8k"')
-    return float(match[1]) * _COUNTS[match[2]]
+    number = float(match[1]) * _COUNTS[match[2]]
+    if number > _LARGEST:
+        raise ValueError(f"{text[:40]!r} is more than anything that is counted here")
+    return number
 
 
 def show_duration(seconds: float) -> str:
-    """Write seconds with the unit that a reader expects: 4.2ms, 300ms, 1.5s, 2m, 1h30m."""
+    """Write seconds with the unit that a reader expects: 4.2ms, 300ms, 1.5s, 2m, 1h30m, unbounded."""
+    if seconds == float("inf"):
+        return "unbounded"
     if seconds < 1:
         return f"{seconds * 1e3:.3g}ms"
     if seconds < 60:

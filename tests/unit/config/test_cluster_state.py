@@ -95,7 +95,9 @@ def test_several_deployments_share_a_file(tmp_path: Path) -> None:
         ("pools: {prefill: {ready: 1, starting: [{since: 2027-01-15T08:00:00}]}}", "has no time zone"),
         ("pools: {prefill: {ready: 1, starting: [{since: soon}]}}", "'soon' is not a duration"),
         ("pools: {prefill: {ready: 1}}\ndeployments: {}", "holds either `pools` or `deployments`"),
-        ("", r"state\.yaml: is empty$"),
+        ("", r"state\.yaml: is empty; a cluster state is a mapping such as"),
+        ("- 1", r"state\.yaml:1: is a list; a cluster state is a mapping such as"),
+        ("pools: {prefill: {ready: 100001}}", r"`pools\.prefill\.ready`: .*less than or equal to 100000"),
         ("pools: [", r"state\.yaml:\d: is not valid YAML"),
     ],
 )

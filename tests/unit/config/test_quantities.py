@@ -35,7 +35,7 @@ def test_a_duration_is_written_with_the_unit_that_a_reader_expects(seconds: floa
     assert write_duration(seconds) == text
 
 
-@given(st.floats(min_value=1e-9, max_value=1e12).map(lambda s: round(s, 9)).filter(bool))
+@given(st.floats(min_value=1e-9, max_value=3e7).map(lambda s: round(s, 9)).filter(bool))
 def test_a_duration_that_is_written_reads_as_the_same_number(seconds: float) -> None:
     assert read_duration(write_duration(seconds)) == seconds
 

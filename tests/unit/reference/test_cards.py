@@ -128,8 +128,11 @@ def test_a_card_of_ones_own_is_read_from_its_path(tmp_path: Path) -> None:
         ),
         ("name: mine\n", "", "name is missing"),
         ("name: mine\n", "nam: mine\nname: mine\n", "unknown key nam; did you mean name"),
-        (GOOD, "just words", "a card is a mapping"),
-        (GOOD, "name: [", "not YAML"),
+        (
+            "gpus_per_node: 8",
+            "gpus_per_node: 2000000000",
+            "gpus_per_node: .*less than or equal to 1000000000",
+        ),
         (GOOD, "name: mine\npublished: []\n", "published: "),
     ],
 )
@@ -142,8 +145,27 @@ def test_a_wrong_card_names_the_file_and_the_key(tmp_path: Path, before: str, af
         reference.hardware(str(path))
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("just words", r":1: is a single value; a card is a mapping"),
+        ("name: [", r":1: is not valid YAML"),
+        ("name: mine\nname: yours\n", r":2: name is already there at line 1; keep one"),
+        ("name: !!int abc\n", r":1: name the tag .* means nothing here"),
+        ("[" * 5000, r": is nested too deeply"),
+        ("", r": is empty; a card is a mapping"),
+    ],
+)
+def test_what_is_no_card_at_all_names_the_line(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text(text)
+
+    with pytest.raises(ConfigError, match=rf"wrong\.yaml{says}"):
+        reference.hardware(str(path))
+
+
 def test_a_card_that_is_not_there_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read: No such file"):
+    with pytest.raises(ConfigError, match=r"none\.yaml: no such file"):
         reference.architecture(str(tmp_path / "none.yaml"))
 
 
