@@ -8,7 +8,7 @@ HeadgateError                 what, where and what to do, as one message
 │   └── StateError            a cluster-state or journal file
 ├── ObserveError              a source of observations failed; the tick holds
 ├── ActError                  a change could not be applied
-└── InfeasibleError           no layout can keep the promise, whatever the replica count
+└── InfeasibleError           no layout at hand can do it, whatever the replica count
 """
 
 
@@ -45,4 +45,4 @@ class ActError(HeadgateError):
 
 
 class InfeasibleError(HeadgateError):
-    """Report a promise that one request alone cannot meet on any layout at hand."""
+    """Report what no layout at hand can do: a model that fits none."""

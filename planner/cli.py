@@ -63,3 +63,10 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(1)
+    except OSError as error:
+        # Input and output files are looked after where they are used; this is a full or closed stdout.
+        click.echo(f"Error: {error.strerror or error}", err=True)
+        sys.exit(1)
+    except MemoryError:
+        click.echo("Error: there is not enough memory for this", err=True)
+        sys.exit(1)

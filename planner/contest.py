@@ -1,14 +1,13 @@
 """Run several policies on one stage, side by side, and gather what a report needs."""
 
-import multiprocessing
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from models.errors import ConfigError
-from models.policy import TickPolicy
+from models.policy import MOST_REPLICAS, TickPolicy
 from models.simulation.scorecard import PolicyResult
 from models.values import Role
 from planner.forecasting import Forecasting
@@ -18,13 +17,13 @@ from planner.policies.hpa import Hpa
 from planner.policies.policy import Policy
 from planner.policies.static import Static
 from planner.policies.static_peak import StaticPeak
-from planner.replay import Progress, Stage, attainment_of, replay
+from planner.processes import Progress, side_by_side
+from planner.replay import Stage, attainment_of, replay
 from planner.tick import Served
 
 POLICIES = ("headgate", "static-peak", "static-mean", "hpa")
 # Below this a second process costs more than it saves.
 _PARALLEL_FROM = 300_000
-_POLL_S = 0.2
 # Policies that scale begin with a fleet for the first minutes of the trace, story time.
 _FIRST_S = 600.0
 # How often static-peak's fleet is enlarged when the whole trace does not confirm it.
@@ -57,29 +56,30 @@ def contest(
     `jobs` processes run at once (`None`: one per core, and a single one for a small workload).
     """
     for name in names:
-        check_name(name, stage)
+        check_name(name, tuple(stage.layouts))
     seen = watch or _nobody
     most = min(len(names), jobs or os.cpu_count() or 1)
     if most <= 1 or (jobs is None and len(stage.workload) < _PARALLEL_FROM):
         return tuple(compete(name, stage, setup, _for(name, seen)) for name in names)
-    return _side_by_side(names, stage, setup, seen, most)
+    tasks = [partial(compete, name, stage, setup) for name in names]
+    return side_by_side(tasks, most, lambda i, share: seen(names[i], share))
 
 
-def check_name(name: str, stage: Stage) -> None:
-    """Raise ConfigError unless `name` is a policy that can run on the stage."""
+def check_name(name: str, roles: Sequence[Role]) -> None:
+    """Raise ConfigError unless `name` is a policy that can run with pools of these roles."""
     if name in POLICIES:
         return
     if not name.startswith("static:"):
         known = ", ".join((*POLICIES, "static:P,D"))
-        raise ConfigError(f"policy {name!r} is not known; choose among {known}")
-    _stated(name, tuple(stage.layouts))
+        raise ConfigError(f"policy {name[:40]!r} is not known; choose among {known}")
+    _stated(name, roles)
 
 
 def split_names(text: str) -> list[str]:
     """Cut `headgate,static:3,2,hpa` into policies: a number after a static fleet belongs to it."""
     names: list[str] = []
     for part in (piece.strip() for piece in text.split(",")):
-        if part.isdigit() and names and names[-1].startswith("static:"):
+        if part.isdecimal() and names and names[-1].startswith("static:"):
             names[-1] += f",{part}"
         elif part:
             names.append(part)
@@ -111,12 +111,15 @@ def _policy(name: str, stage: Stage, setup: Setup) -> Policy:
 def _stated(name: str, roles: Sequence[Role]) -> dict[Role, int]:
     """Read `static:P,D`: one count per role, in the order prefill, decode."""
     parts = name.removeprefix("static:").split(",")
-    if len(parts) != len(roles) or not all(part.isdigit() and int(part) >= 1 for part in parts):
+    # The length first: Python refuses to read numbers of thousands of digits.
+    counts = [int(part) for part in parts if part.isdecimal() and len(part) <= 9]
+    if not len(counts) == len(parts) == len(roles) or not all(1 <= n <= MOST_REPLICAS for n in counts):
         wanted = ",".join(role[0].upper() for role in roles)
         raise ConfigError(
-            f"policy {name!r}: write static:{wanted} with a count of at least 1 for {' and '.join(roles)}"
+            f"policy {name[:40]!r}: write static:{wanted} with a count from 1 to {MOST_REPLICAS} for "
+            f"{' and '.join(roles)}"
         )
-    return {role: int(part) for role, part in zip(roles, parts, strict=True)}
+    return dict(zip(roles, counts, strict=True))
 
 
 def _static_peak(stage: Stage, setup: Setup, progress: Progress) -> PolicyResult:
@@ -142,46 +145,6 @@ def _static_peak(stage: Stage, setup: Setup, progress: Progress) -> PolicyResult
             return result
         counts = search.larger(counts)
     raise AssertionError("the last fleet is returned whatever it attains")
-
-
-def _side_by_side(
-    names: Sequence[str], stage: Stage, setup: Setup, watch: Watch, most: int
-) -> tuple[PolicyResult, ...]:
-    """Run policies in processes; spawned, because a fork of a process with threads may hang."""
-    context = multiprocessing.get_context("spawn")
-    shares = context.Array("d", len(names))
-    with ProcessPoolExecutor(most, mp_context=context, initializer=_share, initargs=(shares,)) as pool:
-        running: dict[Future[PolicyResult], int] = {
-            pool.submit(_compete_apart, i, name, stage, setup): i for i, name in enumerate(names)
-        }
-        waiting = set(running)
-        try:
-            while waiting:
-                _, waiting = wait(waiting, timeout=_POLL_S, return_when=FIRST_COMPLETED)
-                for i, name in enumerate(names):
-                    watch(name, shares[i])
-                for future in set(running) - waiting:
-                    future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-        return tuple(future.result() for future in running)
-
-
-# A process of the pool writes its progress here; set once, when the process begins.
-_shares: Any = None
-
-
-def _share(shares: Any) -> None:
-    global _shares  # noqa: PLW0603 - an initializer has no other way to hand a shared array to later calls
-    _shares = shares
-
-
-def _compete_apart(i: int, name: str, stage: Stage, setup: Setup) -> PolicyResult:
-    def progress(share: float) -> None:
-        _shares[i] = share
-
-    return compete(name, stage, setup, progress)
 
 
 def _for(name: str, watch: Watch) -> Progress:

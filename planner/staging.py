@@ -17,6 +17,10 @@ DEMO = "demo"
 # Each story minute of the embedded day is 10 seconds of traffic at its true rate: 2.7 million requests,
 # some twenty seconds a policy.
 DEMO_COMPRESSION = 6.0
+# A story minute is then 42 ms of traffic: fewer would hold no request at night.
+MOST_COMPRESSION = 1440.0
+# Beyond this a replay takes hours and more memory than a machine has.
+MOST_REQUESTS = 100_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,12 @@ def stage_for(
         workload, skipped, compression = told.workload(asked.seed), 0, told.compression
         notes, name = (_compressed(told),) if compression > 1 else (), DEMO
     if asked.rate_scale != 1.0:
+        if len(workload) * asked.rate_scale > MOST_REQUESTS:
+            raise TraceError(
+                f"{name}: at a rate scaled by {asked.rate_scale:g} there are "
+                f"{len(workload) * asked.rate_scale:.2g} requests, and at most {MOST_REQUESTS:.0e} can be "
+                "replayed; lower --rate-scale, or cut the trace"
+            )
         workload = workload.scaled(asked.rate_scale, asked.seed)
         if len(workload) == 0:
             raise TraceError(f"{name}: no request is left at a rate scaled by {asked.rate_scale:g}")
@@ -90,9 +100,14 @@ def _story(trace: str) -> Story | None:
         return None
     try:
         compression = float(text) if sign else DEMO_COMPRESSION
-        return Story(day_s=REAL_DAY_S / compression)
-    except (ValueError, ZeroDivisionError):
-        raise TraceError(f"{trace!r}: write demo, or demo:N with a compression N of at least 1") from None
+    except ValueError:
+        compression = 0.0
+    if not 1 <= compression <= MOST_COMPRESSION:
+        raise TraceError(
+            f"{trace!r}: write demo, or demo:N with a compression N of at least 1 and at most "
+            f"{MOST_COMPRESSION:g}"
+        )
+    return Story(day_s=REAL_DAY_S / compression)
 
 
 def _notes(trace: Trace) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from config.schema import DeploymentSettings
 from models.artifact import LayoutProfile, Profile, ProfileArtifact, parse
 from models.errors import ArtifactError, ConfigError
 from models.observation import Gap
-from models.policy import TickPolicy
+from models.policy import PlanPolicy, TickPolicy
 from models.topology import Topology
 from models.values import Role
 from models.version import VERSION
@@ -54,8 +54,10 @@ def read_profile(path: Path, model: str | None = None) -> Profile:
             f"{path}: no such profile; make one with: headgate-profiler sweep --model {model or 'NAME'} "
             f"--hardware NAME --backend roofline --out {path}"
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{path}: cannot be read: {error}") from None
+    except UnicodeDecodeError:
+        raise ArtifactError(f"{path}: is not text, so it is no profile; profiles are JSON") from None
+    except OSError as error:
+        raise ArtifactError(f"{path}: cannot be read: {error.strerror}") from None
     return parse(text, str(path), model)
 
 
@@ -73,6 +75,7 @@ def deployment(loaded: Loaded, name: str | None = None, profile_path: Path | Non
     policy = replace(
         policy, plan=replace(policy.plan, topology=_topology(profile.artifact, policy.plan.budget_gpus))
     )
+    _check_budget(loaded.path, policy.plan, layouts)
     served = Served(layouts, profile.digest, VERSION)
     return Deployment(settings.name, settings.model, policy, served, profile, settings, loaded)
 
@@ -123,14 +126,25 @@ def choose_layouts(
         name = stated.get(role) or (artifact.selection.layout(role) if artifact.selection else None)
         if name is None:
             raise ArtifactError(
-                f"the profile of {artifact.model} selects no {role} layout; state pools.{role}.layout, "
-                "or profile again with a rate, lengths and a promise, so that it selects"
+                f"the profile of {artifact.model} selects no {role} layout; state pools.{role}.layout "
+                f"(or --layout {role}=NAME), or profile again with a rate, lengths and a promise, so that it "
+                "selects"
             )
         try:
             chosen[role] = artifact.layout(role, name)
         except KeyError as error:
             raise ArtifactError(str(error.args[0])) from None
     return chosen
+
+
+def _check_budget(path: Path, plan: PlanPolicy, layouts: Mapping[Role, LayoutProfile]) -> None:
+    """Raise ConfigError when not even the smallest fleet is inside the budget."""
+    least_gpus = sum(pool.min_replicas * layouts[role].gpus for role, pool in plan.pools.items())
+    if plan.budget_gpus is not None and least_gpus > plan.budget_gpus:
+        raise ConfigError(
+            f"{path}: the smallest fleet takes {least_gpus} GPUs in the profile's layouts, the budget is "
+            f"{plan.budget_gpus}; raise budget.gpus, or state narrower layouts"
+        )
 
 
 def _topology(artifact: ProfileArtifact, budget_gpus: int | None) -> Topology | None:

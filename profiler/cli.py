@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,25 +22,46 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 class Quantity(click.ParamType[float]):
     """Read a duration such as 300ms, or a count such as 8k."""
 
-    def __init__(self, kind: str) -> None:
-        """Choose what to read: `duration` or `count`."""
+    def __init__(self, kind: str, least: float, most: float) -> None:
+        """Choose what to read, `duration` or `count`, from `least` to `most` seconds or pieces."""
         self.name = kind
+        self._least = least
+        self._most = most
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return seconds or a plain count above zero; a usage error says what to write instead."""
+        """Return seconds or a plain count; a usage error says what to write instead."""
         if isinstance(value, float):
             return value
-        read = units.duration_s if self.name == "duration" else units.count
+        is_duration = self.name == "duration"
         try:
-            number = read(str(value))
+            number = units.duration_s(str(value)) if is_duration else units.count(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
-        if number <= 0:
-            self.fail(f"{value!r} must be above zero", param, ctx)
+        show = units.show_duration if is_duration else units.show_count
+        if not self._least <= number <= self._most:
+            self.fail(f"{value!r} is not from {show(self._least)} to {show(self._most)}", param, ctx)
         return number
 
 
-DURATION, COUNT = Quantity("duration"), Quantity("count")
+class Share(click.FloatRange):
+    """Read a share that a promise can be kept for; "nan" is none."""
+
+    def __init__(self) -> None:
+        """Bound it where the analysis of tails still holds."""
+        super().__init__(0.5, 0.9999)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the share; a usage error says which there may be."""
+        number: float = super().convert(value, param, ctx)
+        if math.isnan(number):
+            self.fail(f"{value!r} is not a number", param, ctx)
+        return number
+
+
+# No engine measures less than a microsecond, and nobody waits for a day.
+DURATION = Quantity("duration", 1e-6, 86_400.0)
+TOKENS = Quantity("count", 1, 10_000_000)
+RATE = Quantity("count", 1e-6, 1e9)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -61,22 +83,20 @@ def profiler() -> None:
 @click.option("--out", type=FILE, required=True, help="Profile artifact to write.")
 @click.option("--report", type=FILE, help="HTML report to write as well.")
 @click.option("--layouts", help="Only these, such as TP1,TP4,TEP4,DEP8; default: every legal one.")
-@click.option(
-    "--rate", type=COUNT, default="10", show_default=True, help="Requests per second to select for."
-)
-@click.option("--isl", type=COUNT, default="1k", show_default=True, help="Prompt tokens per request.")
-@click.option("--osl", type=COUNT, default="1k", show_default=True, help="Output tokens per request.")
+@click.option("--rate", type=RATE, default="10", show_default=True, help="Requests per second to select for.")
+@click.option("--isl", type=TOKENS, default="1k", show_default=True, help="Prompt tokens per request.")
+@click.option("--osl", type=TOKENS, default="1k", show_default=True, help="Output tokens per request.")
 @click.option("--ttft", type=DURATION, help="Promise: time to first token, such as 300ms.")
 @click.option("--itl", type=DURATION, help="Promise: mean time per output token, such as 20ms.")
 @click.option("--e2e", type=DURATION, help="Promise: time to the last token, such as 500ms.")
 @click.option(
     "--quantile",
-    type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    type=Share(),
     default=0.99,
     show_default=True,
     help="Share of requests that must keep the promise.",
 )
-@click.option("--budget", type=click.IntRange(min=1), help="GPUs at hand; default: no bound.")
+@click.option("--budget", type=click.IntRange(1, 1_000_000), help="GPUs at hand; default: no bound.")
 @click.option(
     "-o", "--output", type=click.Choice(["table", "wide", "json"]), default="table", show_default=True
 )
@@ -138,7 +158,7 @@ def show(file: Path, output: str) -> None:
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not text, and profiles are JSON"
         raise ArtifactError(f"{file}: cannot be read: {reason}") from None
     published = parse(text, str(file))
     if output == "json":
@@ -168,6 +188,13 @@ def main() -> None:
         sys.exit(1)
     except BrokenPipeError:
         sys.stderr.close()
+        sys.exit(1)
+    except OSError as error:
+        # Input and output files are looked after where they are used; this is a full or closed stdout.
+        click.echo(f"Error: {error.strerror or error}", err=True)
+        sys.exit(1)
+    except MemoryError:
+        click.echo("Error: there is not enough memory for this", err=True)
         sys.exit(1)
 
 

@@ -11,7 +11,7 @@ from models.values import Parallelism
 TENSOR_WIDTHS = (1, 2, 4, 8, 16)
 EXPERT_WIDTHS = (2, 4, 8, 16, 32, 64, 72)
 
-_NAME = re.compile(r"(TP|TEP|DEP)([1-9][0-9]*)")
+_NAME = re.compile(r"(TP|TEP|DEP)([1-9][0-9]{0,4})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def parse(name: str) -> Parallelism:
     """Read a layout's short name; raises ConfigError with an example otherwise."""
     match = _NAME.fullmatch(name)
     if match is None or (match[1] != "TP" and match[2] == "1"):
-        raise ConfigError(f"{name!r} is not a layout; write for example TP4, TEP4 or DEP8")
+        raise ConfigError(f"{name[:40]!r} is not a layout; write for example TP4, TEP4 or DEP8")
     width = int(match[2])
     match match[1]:
         case "TEP":

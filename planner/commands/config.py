@@ -97,17 +97,9 @@ def _check_profiles(loaded: Loaded) -> None:
     problems = []
     for settings in loaded.settings.deployments:
         try:
-            served = deployment(loaded, settings.name).served
+            deployment(loaded, settings.name)
         except InputError as error:
             problems.append(f"deployment {settings.name}: {error}")
-            continue
-        pools, budget_gpus = settings.pools.to_policy(), settings.budget.gpus
-        least_gpus = sum(pool.min_replicas * served.layouts[role].gpus for role, pool in pools.items())
-        if budget_gpus is not None and least_gpus > budget_gpus:
-            problems.append(
-                f"deployment {settings.name}: the smallest fleet takes {least_gpus} GPUs in the profile's "
-                f"layouts, the budget is {budget_gpus}"
-            )
     if problems:
         raise ConfigError("\n".join(problems))
 

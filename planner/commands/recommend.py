@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from planner.commands.options import DURATION, FILE, config_option, output_option, profile_option
+from planner.commands.options import FILE, Quantity, config_option, output_option, profile_option
 
 if TYPE_CHECKING:
     from models.observation import Gap
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from planner.wiring import Live
 
 CHANGE, HELD = 3, 4
+_FIRST_YEAR = 2000
+# A weekly season needs eight days; a year by the minute is what a Prometheus answers within reason.
+_HISTORY = Quantity("duration", 0.0, 366 * 86_400.0)
 
 
 class Moment(click.ParamType[float]):
@@ -37,6 +40,8 @@ class Moment(click.ParamType[float]):
             self.fail(f"{value!r} is not a time; write for example 2026-11-27T09:30:00Z", param, ctx)
         if moment.tzinfo is None:
             self.fail(f"{value!r} has no time zone; add Z for UTC", param, ctx)
+        if moment.year < _FIRST_YEAR:
+            self.fail(f"{value!r} lies before {_FIRST_YEAR}, when nothing was measured", param, ctx)
         return moment.timestamp()
 
 
@@ -45,7 +50,7 @@ class Moment(click.ParamType[float]):
 @profile_option
 @click.option("--at", type=Moment(), help="Moment to look at, RFC 3339, such as 2026-11-27T09:30:00Z. [now]")
 @click.option("--cluster-state", type=FILE, help="YAML or JSON with the pools; default: all at their floors.")
-@click.option("--history", type=DURATION, default="8d", show_default=True, help="How much to read back.")
+@click.option("--history", type=_HISTORY, default="8d", show_default=True, help="How much to read back.")
 @click.option("--exit-code", is_flag=True, help="Exit 3 when a change is recommended, 4 when held.")
 @click.option("--report", type=FILE, help="HTML report to write as well.")
 @output_option("table", "wide", "json", "yaml")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from planner.commands.options import FILE, config_option, output_option, profile_option
+from planner.commands.options import FILE, FiniteRange, config_option, output_option, profile_option
+from planner.commands.reportfile import check_folder, write_report
 
 if TYPE_CHECKING:
     from models.policy import PlanPolicy, TickPolicy
@@ -39,7 +40,7 @@ _POLICIES = "headgate,static-peak,static-mean,hpa"
 )
 @click.option(
     "--rate-scale",
-    type=click.FloatRange(1e-6, 1e6),
+    type=FiniteRange(1e-6, 1e6),
     default=1.0,
     show_default=True,
     help="Scale the request rate; its shape stays.",
@@ -58,35 +59,29 @@ def command(output: str, out: Path | None, policy: str, jobs: int | None, **aske
     names = split_names(policy)
     if not names:
         raise click.BadParameter("name at least one policy", param_hint="--policy")
-    if out is not None and not out.parent.is_dir():
-        raise click.BadParameter(f"the folder {out.parent} does not exist", param_hint="--out")
-    deployment, tick_policy, stage = _prepare(**asked)
-    initial = _per_role("--initial", asked["initial"], tuple(stage.layouts), _count)
-    missing = [role for role in stage.layouts if initial and role not in initial]
-    if missing:
-        raise click.BadParameter(f"say a count for {missing[0]} as well", param_hint="--initial")
-    setup = Setup(tick_policy, deployment.served, initial or None)
+    if out is not None:
+        check_folder(out, "--out")
+    # What was mistyped is told before a long trace is read.
+    deployment, tick_policy = _deployment(**asked)
+    roles = tuple(deployment.served.layouts)
+    _check_policies(names, roles)
+    setup = Setup(tick_policy, deployment.served, _initial(asked["initial"], roles))
+    stage = _stage(deployment, tick_policy, **asked)
     with _progress(names) as watch:
         results = contest(names, stage, setup, watch, jobs)
     result = _gather(deployment, tick_policy, stage, results, _settings(stage, asked["rate_scale"]))
+    _show(result, output)
     if out is not None:
         from models.render import replay_page
 
-        out.write_text(replay_page.render(result), encoding="utf-8")
-        click.echo(f"Report: {out}", err=True)
-    if output == "json":
-        click.echo(json.dumps(_plain(result), indent=2))
-        return
-    from models.render.tables import replay_table
-
-    click.echo(replay_table(result, wide=output == "wide"), nl=False)
+        # Last: a disk that is full then costs the report alone.
+        write_report(replay_page.render(result), out)
 
 
-def _prepare(
+def _deployment(
     config_path: Path, deployment: str | None, profile_path: Path | None, **asked: Any
-) -> tuple[Deployment, TickPolicy, Stage]:
-    """Read configuration, profile, trace and history into what a contest takes."""
-    from planner.staging import Asked, stage_for
+) -> tuple[Deployment, TickPolicy]:
+    """Read configuration and profile, and apply what the command line overrides."""
     from planner.wiring import deployment as build
     from planner.wiring import read_config
 
@@ -95,11 +90,37 @@ def _prepare(
     # A longer start-up needs a longer look ahead than the file's own times did.
     reach_s = max(found.policy.forecast.reach_s, plan.least_reach_s())
     policy = replace(found.policy, plan=plan, forecast=replace(found.policy.forecast, reach_s=reach_s))
+    return found, policy
+
+
+def _stage(found: Deployment, policy: TickPolicy, **asked: Any) -> Stage:
+    """Read trace and history into what a contest takes."""
+    from planner.staging import Asked, stage_for
+
     wanted = Asked(asked["trace"], asked["history"], asked["rate_scale"], asked["seed"])
     stage, notes = stage_for(wanted, policy, found.served.layouts, found.settings.matches())
     for note in notes:
         click.echo(note, err=True)
-    return found, policy, stage
+    return stage
+
+
+def _check_policies(names: Sequence[str], roles: Sequence[Role]) -> None:
+    from models.errors import ConfigError
+    from planner.contest import check_name
+
+    try:
+        for name in names:
+            check_name(name, roles)
+    except ConfigError as error:
+        raise click.BadParameter(str(error), param_hint="--policy") from None
+
+
+def _initial(text: str | None, roles: Sequence[Role]) -> dict[Role, int] | None:
+    initial = _per_role("--initial", text, roles, _count)
+    missing = [role for role in roles if initial and role not in initial]
+    if missing:
+        raise click.BadParameter(f"say a count for {missing[0]} as well", param_hint="--initial")
+    return initial or None
 
 
 def _overridden(plan: PlanPolicy, startup: str | None, router: str | None) -> PlanPolicy:
@@ -120,32 +141,41 @@ def _per_role(
     option: str, text: str | None, roles: Sequence[Role], read: Callable[[str], Value]
 ) -> dict[Role, Value]:
     """Read `prefill=A,decode=B`; raises a usage error for anything else."""
-    found = {}
+    found: dict[Role, Value] = {}
     known = {role.value: role for role in roles}
     for part in (text or "").split(","):
         if not part.strip():
             continue
         name, _, value = (piece.strip() for piece in part.partition("="))
-        try:
-            found[known[name]] = read(value)
-        except KeyError:
+        if name not in known:
             raise click.BadParameter(
                 f"{part.strip()!r} is not ROLE=VALUE with {' or '.join(known)}", param_hint=option
-            ) from None
+            )
+        if known[name] in found:
+            raise click.BadParameter(f"{name} is given twice", param_hint=option)
+        try:
+            found[known[name]] = read(value)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint=option) from None
     return found
 
 
 def _seconds(text: str) -> float:
-    from models.units import duration_s
+    from models.policy import LONGEST_STARTUP_S
+    from models.units import duration_s, show_duration
 
-    return duration_s(text)
+    seconds = duration_s(text)
+    if seconds > LONGEST_STARTUP_S:
+        raise ValueError(f"{text!r} is longer than {show_duration(LONGEST_STARTUP_S)}, the longest start-up")
+    return seconds
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise ValueError(f"{text!r} is not a count of at least 1")
+    from models.policy import MOST_REPLICAS
+
+    # The length first: Python refuses to read numbers of thousands of digits.
+    if not text.isdecimal() or len(text) > 9 or not 1 <= int(text) <= MOST_REPLICAS:
+        raise ValueError(f"{text[:40]!r} is not a count from 1 to {MOST_REPLICAS}")
     return int(text)
 
 
@@ -214,6 +244,15 @@ def _settings(stage: Stage, rate_scale: float) -> dict[str, str]:
             "as many fewer requests"
         )
     return found
+
+
+def _show(result: ReplayResult, output: str) -> None:
+    if output == "json":
+        click.echo(json.dumps(_plain(result), indent=2))
+        return
+    from models.render.tables import replay_table
+
+    click.echo(replay_table(result, wide=output == "wide"), nl=False)
 
 
 def _plain(result: ReplayResult) -> dict[str, Any]:

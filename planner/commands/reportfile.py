@@ -9,24 +9,40 @@ import click
 from models.errors import InputError
 
 
+def check_folder(path: Path, option: str) -> None:
+    """Raise a usage error unless there is a folder that takes the file: before the work, not after it."""
+    if not path.parent.is_dir():
+        raise click.BadParameter(f"the folder {path.parent} does not exist", param_hint=option)
+    if not os.access(path if path.exists() and not path.is_file() else path.parent, os.W_OK):
+        raise click.BadParameter(f"{path} may not be written by this user", param_hint=option)
+
+
 def write_report(html: str, path: Path) -> None:
     """Replace a file in one step, its folder made if need be, and say on stderr where it is.
 
-    Raises InputError when the place cannot be written.
+    A link keeps its place, and what it leads to is replaced; a pipe or a device is written to. Raises
+    InputError when the place cannot be written.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        beside = Path(name)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(html)
-            # mkstemp makes private files; a report is there to be handed on.
-            beside.chmod(0o644)
-            beside.replace(path)
-        except BaseException:
-            beside.unlink(missing_ok=True)
-            raise
+        if path.exists() and not path.is_file():
+            path.write_text(html, encoding="utf-8")
+        else:
+            _replace(html, path.resolve())
     except OSError as error:
         raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
     click.echo(f"Report: {path}", err=True)
+
+
+def _replace(html: str, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    beside = Path(name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(html)
+        # mkstemp makes private files; a report is there to be handed on.
+        beside.chmod(0o644)
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise

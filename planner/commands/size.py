@@ -8,33 +8,35 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from planner.commands.options import COUNT, DURATION, FILE, output_option
+from planner.commands.options import COUNT, DURATION, FILE, TOKENS, FiniteRange, output_option
 
 if TYPE_CHECKING:
     from models.plan.question import Answer
 
+_LOAD = FiniteRange(1e-6, 1e9)
+
 
 @click.command("size")
 @click.option("--profile", "profile_path", type=FILE, required=True, help="Profile artifact.")
-@click.option("--rate", type=float, help="Requests per second.")
+@click.option("--rate", type=_LOAD, help="Requests per second.")
 @click.option(
-    "--concurrency", type=float, help="Users of a closed loop, instead of --rate; needs --replicas."
+    "--concurrency", type=_LOAD, help="Users of a closed loop, instead of --rate; needs --replicas."
 )
-@click.option("--isl", type=COUNT, required=True, help="Prompt tokens per request, such as 8k.")
-@click.option("--osl", type=COUNT, required=True, help="Output tokens per request.")
+@click.option("--isl", type=TOKENS, required=True, help="Prompt tokens per request, such as 8k.")
+@click.option("--osl", type=TOKENS, required=True, help="Output tokens per request.")
 @click.option("--cached", type=COUNT, default="0", help="Prompt tokens found in the prefix cache.")
 @click.option("--ttft", type=DURATION, help="Promised time to first token, such as 300ms.")
 @click.option("--itl", type=DURATION, help="Promised mean time per output token.")
 @click.option("--e2e", type=DURATION, help="Promised end-to-end time.")
 @click.option(
-    "--quantile", type=click.FloatRange(0.5, 0.9999), default=0.99, show_default=True, help="Share kept."
+    "--quantile", type=FiniteRange(0.5, 0.9999), default=0.99, show_default=True, help="Share kept."
 )
 @click.option("--layout", help="Layouts per role, such as prefill=TP1,decode=TEP4 or aggregated=DEP4.")
 @click.option("--replicas", help="Predict this fleet instead of searching, such as prefill=2,decode=4.")
 @click.option(
     "--router", type=click.Choice(["load", "round-robin", "random"]), default="load", show_default=True
 )
-@click.option("--budget", type=click.IntRange(1), help="GPUs at most.")
+@click.option("--budget", type=click.IntRange(1, 1_000_000), help="GPUs at most.")
 @output_option("table", "json")
 def command(output: str, **question: Any) -> None:
     """Say which fleet a load needs, or what a fleet delivers."""
@@ -42,11 +44,8 @@ def command(output: str, **question: Any) -> None:
         raise click.UsageError("say either --rate or --concurrency")
     if question["concurrency"] is not None and not question["replicas"]:
         raise click.UsageError("--concurrency needs --replicas: a closed loop adapts to any fleet")
-    for name in ("rate", "concurrency"):
-        if question[name] is not None and not 0 < question[name] < 1e9:
-            raise click.BadParameter(
-                f"{question[name]:g} is not above zero and finite", param_hint=f"--{name}"
-            )
+    if question["cached"] > question["isl"]:
+        raise click.BadParameter("more tokens are cached than --isl has", param_hint="--cached")
     answer = _answer(**question)
     click.echo(json.dumps(_plain(answer), indent=2) if output == "json" else _table(answer))
 
@@ -62,6 +61,8 @@ def _answer(profile_path: Path, layout: str | None, replicas: str | None, router
     profile = read_profile(profile_path)
     stated = {Role(r): n for r, n in _pairs("--layout", layout).items()}
     counts = {Role(r): _whole(n) for r, n in _pairs("--replicas", replicas).items()}
+    if Role.AGGREGATED in {*stated, *counts} and len({*stated, *counts}) > 1:
+        raise click.UsageError("a fleet is either prefill and decode, or aggregated alone")
     default = (Role.AGGREGATED,) if Role.AGGREGATED in {*stated, *counts} else (Role.PREFILL, Role.DECODE)
     layouts = choose_layouts(profile.artifact, stated, default)
     if counts and set(counts) != set(layouts):
@@ -88,13 +89,22 @@ def _pairs(option: str, text: str | None) -> dict[str, str]:
             raise click.BadParameter(
                 f"{part!r} is not ROLE=VALUE with prefill, decode or aggregated", param_hint=option
             )
+        if role in pairs:
+            raise click.BadParameter(f"{role} is given twice", param_hint=option)
         pairs[role] = value
+    if text is not None and not pairs:
+        raise click.BadParameter("names no role", param_hint=option)
     return pairs
 
 
 def _whole(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise click.BadParameter(f"{text!r} is not a whole number above zero", param_hint="--replicas")
+    from models.policy import MOST_REPLICAS
+
+    # The length first: Python refuses to read numbers of thousands of digits.
+    if not text.isdecimal() or len(text) > 9 or not 1 <= int(text) <= MOST_REPLICAS:
+        raise click.BadParameter(
+            f"{text[:40]!r} is not a whole number from 1 to {MOST_REPLICAS}", param_hint="--replicas"
+        )
     return int(text)
 
 
@@ -135,7 +145,7 @@ def _table(answer: Answer) -> str:
 
     def times(latency: Any) -> str:
         shown = [(q, getattr(latency, q)) for q in ("mean", "p50", "p99")]
-        return "  ".join(f"{q} {show_duration(v) if v < float('inf') else 'unbounded'}" for q, v in shown)
+        return "  ".join(f"{q} {show_duration(v)}" for q, v in shown)
 
     fleet = ", ".join(
         f"{n} x {answer.layouts[role].parallelism.name} {role}" for role, n in answer.replicas.items()

@@ -100,6 +100,11 @@ class PrometheusServer:
             except RequestException as error:
                 if final:
                     raise ObserveError(self._unreachable(error)) from None
+            except OSError as error:
+                # Before anything was sent: the library found no file of certificates.
+                raise ObserveError(
+                    f"Prometheus at {self.url} cannot be asked: {error}; check prometheus.tls.ca_file"
+                ) from None
             except (PrometheusApiClientException, KeyError, TypeError, ValueError):
                 raise ObserveError(
                     f"Prometheus at {self.url} sent an answer that is not its API's; check prometheus.url"
@@ -138,6 +143,8 @@ class PrometheusServer:
                 token = path.read_text(encoding="ascii").strip()
             except (OSError, ValueError) as error:
                 raise ObserveError(f"{path}: the bearer token cannot be read: {error}") from None
+            if not token.isprintable() or not token:
+                raise ObserveError(f"{path}: holds no bearer token: one line of printable text")
             request.headers["Authorization"] = f"Bearer {token}"
         return request
 

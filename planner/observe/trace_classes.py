@@ -54,13 +54,14 @@ def assign(
 def _by_name(
     found: Classes, labels: Sequence[str], lines: Index, matches: Sequence[ClassMatch], path: Path
 ) -> None:
-    number = {match.request_class: i for i, match in enumerate(matches)}
-    names, index = np.unique(np.array(labels, dtype=np.str_), return_inverse=True)
-    for i, name in enumerate(str(n).strip() for n in names):
-        mine = index == i
-        if name in number:
-            found[mine] = number[name]
-        elif name:
-            first = int(np.flatnonzero(mine)[0])
-            known = ", ".join(number)
-            raise TraceError(f"{path}: line {lines[first]}: class {name!r} is not configured; known: {known}")
+    number = {match.request_class: i for i, match in enumerate(matches)} | {"": _NONE}
+    # By label and not by row: there are few labels, whatever their length, and millions of rows.
+    numbers = {label: number.get(label.strip()) for label in set(labels)}
+    unknown = [label for label, n in numbers.items() if n is None]
+    if unknown:
+        first = min(map(labels.index, unknown))
+        known = ", ".join(match.request_class for match in matches)
+        name = labels[first].strip()[:40]
+        raise TraceError(f"{path}: line {lines[first]}: class {name!r} is not configured; known: {known}")
+    named = np.array([numbers[label] for label in labels], dtype=np.int16)
+    found[named != _NONE] = named[named != _NONE]

@@ -34,16 +34,24 @@ def times_s(texts: Sequence[str]) -> Floats:
         with warnings.catch_warnings():
             # numpy warns that it shifts a stated zone to UTC, which is what is wanted.
             warnings.simplefilter("ignore")
-            stamps = np.array([text.removesuffix("Z") for text in texts], dtype="datetime64[ns]")
+            # Not nanoseconds: years beyond 2262 would wrap around to plausible ones.
+            stamps = np.array([_stamp(text) for text in texts], dtype="datetime64[us]")
     except ValueError:
         return np.array([_time_s(text) for text in texts], dtype=np.float64)
-    seconds = stamps.astype(np.int64) / 1e9
+    seconds = stamps.astype(np.int64) / 1e6
     seconds[np.isnat(stamps)] = np.nan
     return seconds
 
 
 def _looks_like_date(text: str) -> bool:
     return len(text) > 7 and text[4:5] == "-"
+
+
+def _stamp(text: str) -> str:
+    """Return a text for numpy, which would take "now" and "today" for times; raises ValueError."""
+    if not text[:1].isdecimal():
+        raise ValueError(f"{text!r} is no date")
+    return text.removesuffix("Z")
 
 
 def _number(text: str) -> float:

@@ -107,7 +107,11 @@ def parse_csv(
 
 def split(line: str) -> list[str]:
     """Cut one CSV line into fields; a quote that never closes ends with its line."""
-    return next(csv.reader([line]), [])
+    try:
+        return next(csv.reader([line]), [])
+    except csv.Error:
+        # A field of more than 128 KiB: the line is no row of any trace, and has too few fields as a whole.
+        return [line]
 
 
 def _parse_json(lines: Sequence[str], before: int) -> Table:
@@ -119,7 +123,7 @@ def _parse_json(lines: Sequence[str], before: int) -> Table:
             continue
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             broken.append((number, "is not JSON"))
             continue
         missing = [key for key in names.values() if not isinstance(row, dict) or key not in row]
@@ -129,7 +133,7 @@ def _parse_json(lines: Sequence[str], before: int) -> Table:
         for ours, theirs in names.items():
             columns[ours].append(str(row[theirs]))
         columns["cached_tokens"].append(str(row.get("cached_tokens", 0)))
-        columns["class"].append(str(row.get("class", "")))
+        columns["class"].append(str(row.get("class") or ""))
         numbers.append(number)
         blocks.append(_hashes(row.get("hash_ids")))
     return Table(MOONCAKE, numbers, columns, broken, blocks if any(blocks) else None)

@@ -17,15 +17,16 @@ def read_lines(path: Path) -> list[str]:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise TraceError(f"{path}: no such file; give the path of a trace, or `demo`") from None
+        raise TraceError(f"{path}: no such file; check the path") from None
     except IsADirectoryError:
         raise TraceError(f"{path}: is a folder; name one file in it") from None
-    except OSError as error:
-        raise TraceError(f"{path}: cannot be read: {error.strerror}") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise TraceError(f"{path}: cannot be read: {reason}") from None
     if data.startswith(_GZIP):
         data = _decompress(data, path)
     if not data.strip():
-        raise TraceError(f"{path}: is empty; a trace needs a header and at least one request")
+        raise TraceError(f"{path}: is empty; it needs a header and rows below it")
     if b"\0" in data[:65_536]:
         raise TraceError(f"{path}: is binary, not CSV or JSON lines; export it as text")
     try:

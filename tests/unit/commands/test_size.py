@@ -98,7 +98,7 @@ def test_the_table_reads_without_a_manual(profile: Path) -> None:
         (["--rate", "-3"], "--rate"),
         (["--rate", "1", "--ttft", "300"], "300ms"),
         (["--rate", "1", "--layout", "prefil=TP1"], "prefill, decode or aggregated"),
-        (["--rate", "1", "--replicas", "prefill=0,decode=1"], "above zero"),
+        (["--rate", "1", "--replicas", "prefill=0,decode=1"], "a whole number from 1 to 100000"),
         (["--rate", "1", "--replicas", "prefill=2"], "prefill and decode"),
     ],
 )

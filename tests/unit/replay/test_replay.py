@@ -169,11 +169,14 @@ def test_policies_are_cut_from_one_text(text: str, names: list[str]) -> None:
     [
         ("oracl", "not known; choose among headgate, static-peak"),
         ("static:3", "write static:P,D"),
-        ("static:0,1", "at least 1"),
+        ("static:0,1", "a count from 1 to 100000"),
+        ("static:100001,1", "a count from 1 to 100000"),
+        ("static:²,1", "write static:P,D"),
+        ("static:" + "9" * 5000 + ",1", "write static:P,D"),
         ("static:a,b", "write static:P,D"),
         ("static:1,2,3", "write static:P,D"),
     ],
 )
 def test_a_policy_that_cannot_run_is_refused_before_anything_does(name: str, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
-        check_name(name, stage())
+        check_name(name, (Role.PREFILL, Role.DECODE))
