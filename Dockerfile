@@ -12,7 +12,7 @@ RUN python -m venv --without-pip /opt/headgate \
  && pip --python /opt/headgate/bin/python install --require-hashes --only-binary :all: -r requirements.txt \
  && pip install --require-hashes --only-binary :all: -r requirements-build.txt
 
-COPY pyproject.toml LICENSE ./
+COPY pyproject.toml README.md LICENSE ./
 COPY config ./config
 COPY models ./models
 COPY profiler ./profiler
