@@ -16,7 +16,7 @@ _EXITS = re.compile(r"#\s*exits (\d+)\s*$")
 
 @dataclass(frozen=True)
 class Command:
-    """One command of the README: where it stands, its text, its stated exit code and the output that is shown."""
+    """One command of the README: its line, its text, its stated exit code and the output that is shown."""
 
     line: int
     text: str
