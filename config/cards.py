@@ -101,7 +101,7 @@ class EngineFigures(Section):
     """List the figures of an engine; see `models.engine.Engine`."""
 
     max_num_seqs: Number
-    max_num_batched_tokens: Number
+    max_num_batched_tokens: Annotated[int, Field(ge=16, le=10**9)]
     memory_reserve_ratio: Annotated[float, Field(ge=0, lt=1)]
     fitted_on: str
     constants: ConstantsFigures

@@ -59,4 +59,6 @@ def digest(data: object) -> str:
 def _first(error: ValidationError) -> str:
     problem = error.errors()[0]
     where = ".".join(str(part) for part in problem["loc"]) or "value"
-    return f"{where}: {problem['msg'].lower()}"
+    # Our own checks speak for themselves; names in their sentences keep their case.
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{where}: {message[:1].lower()}{message[1:]}"

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from models.artifact import LayoutProfile
 from models.errors import ConfigError, TraceError
 from models.policy import ClassMatch, TickPolicy
+from models.series import Series
 from models.simulation.story import REAL_DAY_S, Story
-from models.values import Role
+from models.values import Role, Signal
 from planner.observe.demand_history import read_history
 from planner.observe.trace import Trace, read_trace
 from planner.replay import Stage
@@ -81,16 +83,41 @@ def stage_for(
         seed=asked.seed,
         skipped_rows=skipped,
     )
-    return _with_history(stage, asked, told), notes
+    history, more = _history(stage, asked, told)
+    return replace(stage, history=history), (*notes, *more)
 
 
-def _with_history(stage: Stage, asked: Asked, told: Story | None) -> Stage:
+def _history(
+    stage: Stage, asked: Asked, told: Story | None
+) -> tuple[Mapping[str, Mapping[Signal, Series]], tuple[str, ...]]:
+    """Return what was measured before the trace begins, at the rate of the replay, and notes about it."""
+    notes: tuple[str, ...] = ()
     if asked.history is not None:
-        names = [c.name for c in stage.classes]
-        return replace(stage, history=read_history(asked.history, names))
-    if told is not None:
-        return replace(stage, history=told.history(seed=asked.seed))
-    return stage
+        read = read_history(asked.history, [c.name for c in stage.classes])
+        past, notes = read.series, read.notes
+    else:
+        past = told.history(seed=asked.seed) if told is not None else {}
+    begin_s = stage.scale.origin_s
+    known = {
+        name: {signal: _known_at(begin_s, series, asked.rate_scale) for signal, series in signals.items()}
+        for name, signals in past.items()
+    }
+    if asked.history is None:
+        return known, notes
+    if not any(series.known.any() for signals in known.values() for series in signals.values()):
+        raise TraceError(f"{asked.history}: has nothing from before the trace begins, {_moment(begin_s)}")
+    if any(series.end_s > begin_s + series.step_s for each in past.values() for series in each.values()):
+        notes += (f"{asked.history.name}: what lies after the trace begins is left out: nobody knew it then",)
+    return known, notes
+
+
+def _known_at(begin_s: float, series: Series, rate_scale: float) -> Series:
+    before = series.window(series.start_s, max(begin_s, series.start_s))
+    return replace(before, values=before.values * rate_scale)
+
+
+def _moment(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _story(trace: str) -> Story | None:

@@ -11,9 +11,13 @@ from models.errors import InputError
 
 def check_folder(path: Path, option: str) -> None:
     """Raise a usage error unless there is a folder that takes the file: before the work, not after it."""
-    if not path.parent.is_dir():
+    try:
+        there, replaced = path.parent.is_dir(), path.is_file() or not path.exists()
+    except OSError as error:
+        raise click.BadParameter(f"{path}: {error.strerror}", param_hint=option) from None
+    if not there:
         raise click.BadParameter(f"the folder {path.parent} does not exist", param_hint=option)
-    if not os.access(path if path.exists() and not path.is_file() else path.parent, os.W_OK):
+    if not os.access(path.parent if replaced else path, os.W_OK):
         raise click.BadParameter(f"{path} may not be written by this user", param_hint=option)
 
 

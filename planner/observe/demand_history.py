@@ -1,18 +1,21 @@
 """Read what a deployment's demand was before a trace begins: one row per minute."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from models.errors import TraceError
 from models.series import Floats, Series
 from models.values import Signal
 from planner.observe.trace_columns import LATEST_S, numbers, times_s
-from planner.observe.trace_formats import Format, parse_csv, split
+from planner.observe.trace_formats import Format, Table, parse_csv, split
 from planner.observe.trace_text import read_lines
 
 _MINUTE_S = 60.0
+_LINES_SHOWN = 5
 _COLUMNS = {
     "timestamp": "timestamp",
     "requests": "requests",
@@ -26,8 +29,20 @@ _SIGNALS = {
 }
 
 
-def read_history(path: Path, classes: Sequence[str]) -> Mapping[str, Mapping[Signal, Series]]:
-    """Return per class and signal what was measured, per second.
+# More requests or tokens in one row than any fleet serves in a year.
+_MOST = 1e15
+
+
+@dataclass(frozen=True, slots=True)
+class DemandHistory:
+    """Hold per class and signal what was measured, per second, and what was wrong with the rest."""
+
+    series: Mapping[str, Mapping[Signal, Series]]
+    notes: tuple[str, ...] = ()
+
+
+def read_history(path: Path, classes: Sequence[str]) -> DemandHistory:
+    """Return what was measured before a trace begins.
 
     Rows are totals over the time from one row to the next: `timestamp,requests,input_tokens,output_tokens`,
     with a `class` column where there is more than one class. A row that is not usable is a gap.
@@ -51,7 +66,7 @@ def read_history(path: Path, classes: Sequence[str]) -> Mapping[str, Mapping[Sig
     values = {signal: numbers(table.columns[column]) for signal, column in _SIGNALS.items()}
     usable = (times >= 0) & (times < LATEST_S)
     for column in values.values():
-        usable &= np.isfinite(column) & (column >= 0)
+        usable &= (column >= 0) & (column <= _MOST)
     names = [n.strip() for n in table.columns.get("class", [classes[0]] * len(table.lines))]
     found = {}
     for name in dict.fromkeys(names):
@@ -64,7 +79,15 @@ def read_history(path: Path, classes: Sequence[str]) -> Mapping[str, Mapping[Sig
         found[name] = _series(times[mine], {s: v[mine] for s, v in values.items()}, path, name)
     if not found:
         raise TraceError(f"{path}: there is nothing after the header")
-    return found
+    return DemandHistory(found, _notes(path, table, usable))
+
+
+def _notes(path: Path, table: Table, usable: NDArray[np.bool_]) -> tuple[str, ...]:
+    lines = sorted([*(line for line, _ in table.broken), *np.array(table.lines)[~usable].tolist()])
+    if not lines:
+        return ()
+    shown = ", ".join(map(str, lines[:_LINES_SHOWN])) + (", ..." if len(lines) > _LINES_SHOWN else "")
+    return (f"{path.name}: {len(lines)} of {table.rows} rows are not usable and count as gaps: line {shown}",)
 
 
 def _series(times: Floats, totals: Mapping[Signal, Floats], path: Path, name: str) -> Mapping[Signal, Series]:

@@ -20,7 +20,7 @@ def write(folder: Path, *rows: str, header: str = HEADER) -> Path:
 def test_totals_per_minute_become_rates_per_second(tmp_path: Path) -> None:
     path = write(tmp_path, "600,120,6000,600", "660,60,3000,300", "720,0,0,0")
 
-    series = read_history(path, ["chat"])["chat"]
+    series = read_history(path, ["chat"]).series["chat"]
 
     assert series[Signal.ARRIVALS].values.tolist() == [2.0, 1.0, 0.0]
     assert series[Signal.PREFILL_TOKENS].values.tolist() == [100.0, 50.0, 0.0]
@@ -31,15 +31,16 @@ def test_totals_per_minute_become_rates_per_second(tmp_path: Path) -> None:
 def test_a_missing_or_broken_minute_is_a_gap_and_not_a_zero(tmp_path: Path) -> None:
     path = write(tmp_path, "600,1,9,9", "660,1,9,9", "720,-4,9,9", "780,1,9,9", "900,1,9,9")
 
-    arrivals = read_history(path, ["chat"])["chat"][Signal.ARRIVALS]
+    read = read_history(path, ["chat"])
 
-    assert arrivals.known.tolist() == [True, True, False, True, False, True]
+    assert read.series["chat"][Signal.ARRIVALS].known.tolist() == [True, True, False, True, False, True]
+    assert read.notes == ("history.csv: 1 of 5 rows are not usable and count as gaps: line 4",)
 
 
 def test_classes_are_told_apart_by_their_column(tmp_path: Path) -> None:
     rows = [f"{t},{n},900,90,{name}" for t in (600, 660) for n, name in ((60, "chat"), (6, "mail"))]
 
-    found = read_history(write(tmp_path, *rows, header=f"{HEADER},class"), ["chat", "mail"])
+    found = read_history(write(tmp_path, *rows, header=f"{HEADER},class"), ["chat", "mail"]).series
 
     assert found["chat"][Signal.ARRIVALS].values.tolist() == [1.0, 1.0]
     assert found["mail"][Signal.ARRIVALS].values.tolist() == [0.1, 0.1]
@@ -68,6 +69,6 @@ def test_a_history_that_cannot_be_used_says_why(
 def test_coarser_totals_are_rates_over_their_own_step(tmp_path: Path) -> None:
     path = write(tmp_path, "600,600,6000,600", "1200,1200,6000,600")
 
-    arrivals = read_history(path, ["chat"])["chat"][Signal.ARRIVALS]
+    arrivals = read_history(path, ["chat"]).series["chat"][Signal.ARRIVALS]
 
     assert (arrivals.step_s, arrivals.values.tolist()) == (600.0, [1.0, 2.0])
