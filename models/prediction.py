@@ -26,8 +26,8 @@ class SignalForecast:
     coverage: float | None = None
 
     def peak(self, until_s: float) -> tuple[float, ...]:
-        """Return, per level, the highest value from now to `until_s` (the first grid point at least)."""
-        last = max(sum(1 for o in self.offsets_s if o <= until_s + 1e-9), 1)
+        """Return, per level, the highest value from now on, the grid step that holds `until_s` included."""
+        last = sum(1 for o in self.offsets_s if o < until_s - 1e-9) + 1
         return tuple(max(path[:last]) for path in self.paths)
 
 

@@ -116,8 +116,9 @@ def decode_curve(layout: LayoutProfile, parts: Sequence[tuple[float, RequestMix]
     )
     osl = sum(w * m.mean_osl_tokens for w, m in weighted)
     resident = sum(w * (m.mean_isl_osl + m.mean_osl_squared / 2) for w, m in weighted)
-    context = resident / max(osl, 1e-9)
-    return DecodeCurve(layout, context, context)
+    # A place is given for the whole request, prompt and output, as engines do that never evict.
+    reserved = sum(w * (m.mean_isl_osl + m.mean_osl_squared) for w, m in weighted)
+    return DecodeCurve(layout, resident / max(osl, 1e-9), reserved / max(osl, 1e-9))
 
 
 def peakedness(arrival_cv2: float) -> float:

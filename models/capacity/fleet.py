@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from models.artifact import LayoutProfile
 from models.capacity.decode import DecodeCurve, DecodeState, decode_curve, peakedness
 from models.capacity.load import ClassLoad
-from models.capacity.prefill import PrefillWork, prefill_work
-from models.capacity.waiting import WaitTail, wait_tail
+from models.capacity.mixed import MixedSteps
+from models.capacity.prefill import PrefillWork, PromptLoad, prefill_work
+from models.capacity.waiting import WaitTail, bulk, wait_tail
 from models.values import Binding, Role, Router, Slo
 
 Floats = NDArray[np.float64]
@@ -20,8 +21,6 @@ Floats = NDArray[np.float64]
 # tail, where promises break (bins between the 0, 10, 30, 50, 70, 85, 95, 99 and 100 % quantiles).
 _BATCH_Z = np.array([-1.755, -0.853, -0.253, 0.253, 0.764, 1.295, 1.924, 2.665])
 _NO_RATE_RPS = 1e-12
-# Rounds in which an aggregated replica's step time and batch agree, to a thousandth.
-_ROUNDS = 12
 BATCH_WEIGHT = np.array([0.10, 0.20, 0.20, 0.20, 0.15, 0.10, 0.04, 0.01])
 
 
@@ -33,21 +32,27 @@ class Waits:
     rate_per_s: Floats
     utilisation: Floats
     residual_s: Floats
+    shared_s: Floats
 
     def beyond(self, slack_s: Floats) -> Floats:
         """Return P(W > slack) for slack of at least 0, shape (scenarios, ...)."""
         rest = (slice(None),) + (None,) * (slack_s.ndim - 1)
-        queued = np.exp(-self.rate_per_s[rest] * slack_s)
-        residual = 1.0 - slack_s / np.maximum(self.residual_s[rest], 1e-12)
+        late_s = np.maximum(slack_s - self.shared_s[rest], 0.0)
+        queued = np.exp(-self.rate_per_s[rest] * late_s)
+        residual = 1.0 - late_s / np.maximum(self.residual_s[rest], 1e-12)
         result: Floats = self.probability[rest] * np.maximum(queued, residual)
         return result
 
 
 @dataclass(frozen=True, slots=True)
 class Steps:
-    """Hold the decode batch of each scenario: `itl_s` (scenarios, points), the rest (scenarios,)."""
+    """Hold each scenario's decode batch: `itl_s` and `admitted` (scenarios, points), the rest (scenarios,).
+
+    `admitted` says at which points the batch is within the limit: beyond it a request waits for a place.
+    """
 
     itl_s: Floats
+    admitted: NDArray[np.bool_]
     stable: NDArray[np.bool_]
     utilisation: Floats
     states: tuple[DecodeState, ...]
@@ -102,6 +107,7 @@ class FleetModel:
         self.iteration_s = (
             np.array([c.work.mean_alone_s for c in self.classes]) - self.prefill_layout.overhead_s
         )
+        self.further_s = np.array([c.work.mean_further_s for c in self.classes])
         self.work_squared = np.array([c.work.mean_service_squared for c in self.classes])
         self._waits: dict[int, Waits] = {}
         self._steps: dict[int, Steps] = {}
@@ -124,6 +130,7 @@ class FleetModel:
                 np.array([min(t.rate_per_s, 1e12) for t in tails]),
                 np.array([t.utilisation for t in tails]),
                 np.array([t.residual_s for t in tails]),
+                np.array([t.shared_s for t in tails]),
             )
         return self._waits[replicas]
 
@@ -133,15 +140,17 @@ class FleetModel:
             sharing = replicas if self.router is Router.LOAD else 1
             spread = peakedness(self._decode_cv2(replicas))
             tokens = (self.decode_rates @ self.osl_tokens / replicas).tolist()
-            stretch = np.array([self._stretch(s, replicas, tokens[s]) for s in range(len(tokens))])
-            states = tuple(
-                self.curve.settle(x * by, spread, sharing) for x, by in zip(tokens, stretch, strict=True)
-            )
-            mean, width, limit = np.array([(s.batch, s.spread, s.limit) for s in states]).T[:, :, None]
-            itl = self.curve.over(np.clip(mean + width * _BATCH_Z, 1.0, limit)) * stretch[:, None]
-            self._steps[replicas] = Steps(
-                itl, np.array([s.stable for s in states]), np.array([s.utilisation for s in states]), states
-            )
+            if self.aggregated:
+                mixed = [MixedSteps(self.curve, self._prompts(replicas, i)) for i in range(len(tokens))]
+                states = tuple(m.settle(x, spread, sharing) for m, x in zip(mixed, tokens, strict=True))
+                points, admitted = _points(states)
+                itl = np.array([m.itl_s(n) for m, n in zip(mixed, points, strict=True)])
+            else:
+                states = tuple(self.curve.settle(x, spread, sharing) for x in tokens)
+                points, admitted = _points(states)
+                itl = self.curve.over(points)
+            stable, used = np.array([(s.stable, s.utilisation) for s in states]).T
+            self._steps[replicas] = Steps(itl, admitted, stable.astype(bool), used, states)
         return self._steps[replicas]
 
     def attainment(self, fleet: Mapping[Role, int]) -> Floats:
@@ -179,10 +188,11 @@ class FleetModel:
         """Return the queue and batch of an unbounded fleet: no wait, every sequence decodes alone."""
         scenarios = len(self.rates)
         none = np.zeros(scenarios)
-        waits = Waits(none, np.full(scenarios, 1e12), none, none)
+        waits = Waits(none, np.full(scenarios, 1e12), none, none, none)
         alone = DecodeState(1.0, 0.0, self.curve.limit, True, self.curve.kv_bound, 0.0)
         itl = np.full((scenarios, _BATCH_Z.size), self.curve.at(1.0))
-        return waits, Steps(itl, np.ones(scenarios, dtype=bool), none, (alone,) * scenarios)
+        admitted = np.ones_like(itl, dtype=bool)
+        return waits, Steps(itl, admitted, np.ones(scenarios, dtype=bool), none, (alone,) * scenarios)
 
     def binding(self, role: Role, fleet: Mapping[Role, int]) -> Binding:
         """Name what this fleet would break first in `role`: the limit whose removal helps attainment most."""
@@ -215,42 +225,25 @@ class FleetModel:
             return WaitTail(0.0, math.inf, 0.0)
         mean = float(rates @ self.work_s) / rate
         cv2 = max(float(rates @ self.work_squared) / rate / mean**2 - 1.0, 0.0)
+        prompts, extra_s = self._prompts(replicas, scenario), 0.0
         if self.aggregated:
             # A prompt's iteration carries the running batch along: what a step takes beyond an idle one.
-            batch = self.steps(replicas).states[scenario].batch
-            mean += self.curve.at(batch) - self.curve.at(1.0)
-        return wait_tail(replicas, rate, mean, cv2, self.router, self.arrival_cv2)
+            extra_s = self.curve.at(self.steps(replicas).states[scenario].batch) - self.curve.at(1.0)
+        tail = wait_tail(replicas, rate, mean + extra_s, cv2, self.router, self.arrival_cv2)
+        held, iteration_s = (float(x) for x in prompts.iteration(np.array(extra_s)))
+        if self.router is Router.ROUND_ROBIN and held <= 1.0:
+            return tail  # arrivals that take turns keep clear of each other
+        alone_s = prompts.alone_s + extra_s
+        return bulk(tail, replicas, prompts.rate_rps / held, iteration_s, alone_s, self.router)
 
-    def _stretch(self, scenario: int, replicas: int, steps_per_s: float) -> float:
-        """Return by what factor prompts lengthen the steps of a scenario; 1 for a decode pool.
-
-        An aggregated replica runs `mixed` iterations a second that hold prompts and carry one step of the
-        running batch along, at what the step takes beyond an idle one; pure steps fill the rest of the time.
-        Prompts that arrive during an iteration share the next. The batch grows with its own step time, so
-        the two are iterated until they agree.
-        """
+    def _prompts(self, replicas: int, scenario: int) -> PromptLoad:
+        """Return what one replica gets to prefill in a scenario."""
         rates = self.prefill_rates[scenario]
-        rate = float(rates.sum()) / replicas
-        if not self.aggregated or rate < _NO_RATE_RPS:
-            return 1.0
-        alone_s = float(rates @ self.iteration_s) / replicas / rate
-        more_s = min(float(rates @ self.work_s) / replicas / rate, alone_s)
-        factor = 1.0
-        for _ in range(_ROUNDS):
-            state = self.curve.settle(steps_per_s * factor, 1.0)
-            step_s = self.curve.at(state.batch)
-            extra_s = step_s - self.curve.at(1.0)
-            # n prompts an iteration: n = rate * (alone + (n - 1) * more + extra), at least one.
-            shared = rate * (alone_s - more_s + extra_s) / max(1.0 - rate * more_s, 1e-3)
-            held = max(shared, 1.0)
-            mixed = rate / held
-            iteration_s = alone_s + (held - 1.0) * more_s + extra_s
-            steps = mixed + max(1.0 - mixed * iteration_s, 0.0) / step_s
-            wanted = max(1.0 / (steps * step_s), 1.0)
-            if abs(wanted - factor) < 1e-3 * factor:
-                break
-            factor = wanted
-        return factor
+        rate = float(rates.sum())
+        if rate < _NO_RATE_RPS:
+            return PromptLoad(0.0, 0.0, 0.0)
+        alone_s = float(rates @ self.iteration_s) / rate
+        return PromptLoad(rate / replicas, alone_s, min(float(rates @ self.further_s) / rate, alone_s))
 
     def _decode_cv2(self, replicas: int) -> float:
         if self.router is Router.ROUND_ROBIN:
@@ -267,6 +260,13 @@ class FleetModel:
     def decode_count(self, fleet: Mapping[Role, int]) -> int:
         """Return the replicas that decode."""
         return fleet[Role.AGGREGATED if self.aggregated else Role.DECODE]
+
+
+def _points(states: Sequence[DecodeState]) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return the batches at which states are integrated, and which are within the limit: (states, points)."""
+    mean, width, limit = np.array([(s.batch, s.spread, s.limit) for s in states]).T[:, :, None]
+    wanted = np.maximum(mean + width * _BATCH_Z, 1.0)
+    return np.minimum(wanted, limit), wanted <= limit
 
 
 def _arrays(layout: LayoutProfile, load: ClassLoad) -> _ClassArrays:
@@ -289,6 +289,8 @@ def _kept(c: _ClassArrays, waits: Waits, steps: Steps) -> Floats:
     if c.slo.e2e_s is not None:
         slack = np.minimum(slack, c.slo.e2e_s - first_s - np.maximum(c.osl_tokens - 1.0, 0.0) * itl)
     kept = np.where(slack >= 0.0, 1.0 - waits.beyond(np.maximum(slack, 0.0)), 0.0)
+    if c.slo.ttft_s is not None or c.slo.e2e_s is not None:
+        kept = np.where(steps.admitted[:, :, None], kept, 0.0)
     if c.slo.itl_s is not None:
         kept = np.where(itl <= c.slo.itl_s, kept, 0.0)
     result: Floats = np.einsum("szA,z,A->s", kept, BATCH_WEIGHT, c.weight)

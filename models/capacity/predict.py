@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from models.artifact import LayoutProfile
 from models.capacity.fleet import BATCH_WEIGHT, FleetModel, Floats
 from models.capacity.load import ClassLoad
+from models.capacity.waiting import WaitTail
 from models.values import Binding, Role, Router
 
 
@@ -142,16 +143,21 @@ class _Latencies:
             return Latency(math.inf, math.inf, math.inf)
         weight = (BATCH_WEIGHT[:, None] * self.weight[None, :]).ravel()
         flat = base.ravel()
-        waiting, residual_s = float(self.waits.probability[0]), float(self.waits.residual_s[0])
-        wait_mean = waiting * max(1.0 / self.rate, residual_s / 2) if self.rate > 0 else 0.0
+        wait_mean = self._wait_mean_s()
         return Latency(
             float(flat @ weight) + wait_mean,
             self._quantile(flat, weight, 0.5),
             self._quantile(flat, weight, 0.99),
         )
 
+    def _wait_mean_s(self) -> float:
+        waits = self.waits
+        tail = WaitTail(*(float(x[0]) for x in (waits.probability, waits.rate_per_s, waits.utilisation)))
+        return replace(tail, residual_s=float(waits.residual_s[0]), shared_s=float(waits.shared_s[0])).mean_s
+
     def _quantile(self, base: Floats, weight: Floats, q: float) -> float:
-        low, high = float(base.min()), float(base.max()) + math.log(1e6) / max(self.rate, 1e-9)
+        longest_s = math.log(1e6) / max(self.rate, 1e-9) + float(self.waits.shared_s[0])
+        low, high = float(base.min()), float(base.max()) + longest_s
         for _ in range(60):
             middle = (low + high) / 2
             slack = middle - base

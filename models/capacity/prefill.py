@@ -20,11 +20,13 @@ class PrefillWork:
     `alone_s` is the time to first token of a prompt that meets an idle replica (overhead and hand-over
     included, the first decode step not). `service_s` is the marginal engine time that it occupies when
     iterations run full: a bulk server pays its fixed cost once per iteration, not once per prompt.
+    `further_s` is what one prompt more adds to an iteration that runs anyway.
     """
 
     weight: Floats
     alone_s: Floats
     service_s: Floats
+    further_s: Floats
     extrapolated: bool
 
     @property
@@ -36,6 +38,11 @@ class PrefillWork:
     def mean_alone_s(self) -> float:
         """Mean time of a prompt that meets an idle replica."""
         return float(self.weight @ self.alone_s)
+
+    @property
+    def mean_further_s(self) -> float:
+        """Mean time that a prompt adds to an iteration."""
+        return float(self.weight @ self.further_s)
 
     @property
     def mean_service_squared(self) -> float:
@@ -50,7 +57,7 @@ def prefill_work(layout: LayoutProfile, mix: RequestMix) -> PrefillWork:
     Kept for the mixes seen last: one tick asks for each several times.
     """
     surface = _surface(layout)
-    alone, service = [], []
+    alone, service, further = [], [], []
     extrapolated = False
     for atom in mix.atoms:
         tokens = atom.prefill_tokens
@@ -60,9 +67,11 @@ def prefill_work(layout: LayoutProfile, mix: RequestMix) -> PrefillWork:
         alone.append(
             surface.at(tokens, 1.0) + layout.overhead_s + layout.handover_s_per_token * atom.isl_tokens
         )
-        service.append(surface.at(tokens, batch) / batch)
+        full_s, single_s = surface.at(tokens, batch), surface.at(tokens, 1.0)
+        service.append(full_s / batch)
+        further.append((full_s - single_s) / (batch - 1.0) if batch > 1.0 else single_s)
     weight = np.array([a.weight for a in mix.atoms])
-    return PrefillWork(weight, np.array(alone), np.array(service), extrapolated)
+    return PrefillWork(weight, np.array(alone), np.array(service), np.array(further), extrapolated)
 
 
 def full_batch(layout: LayoutProfile, tokens: float) -> float:
@@ -74,3 +83,26 @@ def _surface(layout: LayoutProfile) -> Surface:
     if layout.prefill is None:
         raise ValueError(f"layout {layout.key} has no prefill surface")
     return layout.prefill
+
+
+@dataclass(frozen=True, slots=True)
+class PromptLoad:
+    """Describe the prompts that one replica gets: how many a second, and what they take, in seconds.
+
+    `alone_s` is a prompt's engine time in an iteration of its own, `more_s` what a further prompt adds to an
+    iteration that runs anyway, at most `alone_s`.
+    """
+
+    rate_rps: float
+    alone_s: float
+    more_s: float
+
+    def iteration(self, extra_s: Floats) -> tuple[Floats, Floats]:
+        """Return prompts per iteration and its length, when each takes `extra_s` on top; any shape.
+
+        Prompts that arrive during one iteration share the next: n = rate * (alone + (n - 1) * more + extra),
+        at least one.
+        """
+        idle = max(1.0 - self.rate_rps * self.more_s, 1e-3)
+        held = np.maximum(self.rate_rps * (self.alone_s - self.more_s + extra_s) / idle, 1.0)
+        return held, self.alone_s + (held - 1.0) * self.more_s + extra_s

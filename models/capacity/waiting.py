@@ -1,31 +1,36 @@
 """Approximate how long a prompt waits for a prefill replica, under the deployment's router."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from models.values import Router
+
+# A replica that is never idle, as far as Erlang's formula can be asked.
+_ALWAYS = 0.999
 
 
 @dataclass(frozen=True, slots=True)
 class WaitTail:
-    """Describe a waiting time by P(W > t) = probability * max(exp(-t * rate_per_s), 1 - t / residual_s).
+    """Describe a wait in seconds: P(W > t + shared) = probability * max(e^(-rate t), 1 - t / residual).
 
     `residual_s` bounds the rest of the iteration that a prompt finds at the replica it was sent to; 0 where
-    the exponential holds it already. `utilisation` at or above 1 means that the queue grows without bound:
-    then probability is 1 and the rate 0.
+    the exponential holds it already. Who waits shares the next iteration: `shared_s` is by how much that
+    outlasts an iteration of one's own. `utilisation` at or above 1 means that the queue grows without
+    bound: then probability is 1 and the rate 0.
     """
 
     probability: float
     rate_per_s: float
     utilisation: float
     residual_s: float = 0.0
+    shared_s: float = 0.0
 
     @property
     def mean_s(self) -> float:
         """Mean wait, at least half the residual for those who wait; infinite for a queue that grows."""
         if self.rate_per_s <= 0:
             return math.inf
-        return self.probability * max(1.0 / self.rate_per_s, self.residual_s / 2)
+        return self.probability * (self.shared_s + max(1.0 / self.rate_per_s, self.residual_s / 2))
 
 
 def erlang_c(servers: int, offered: float) -> float:
@@ -69,6 +74,28 @@ def wait_tail(
         return WaitTail(waits, slack / variability, utilisation, service_s)
     own_cv2 = arrival_cv2 / replicas if router is Router.ROUND_ROBIN else 1.0 + (arrival_cv2 - 1.0) / replicas
     return _single_queue(utilisation, service_s, service_cv2, own_cv2)
+
+
+def bulk(
+    tail: WaitTail, replicas: int, iterations_per_s: float, iteration_s: float, alone_s: float, router: Router
+) -> WaitTail:
+    """Correct a tail for prompts that are served in shared iterations.
+
+    Capacity follows from the marginal work of a prompt, but a replica is busy for whole iterations:
+    `iterations_per_s` of `iteration_s` each, more of the time than the work alone would say. Who finds it
+    busy waits for the rest of an iteration and then shares the next, which outlasts the `alone_s` of an
+    iteration of one's own. A tail without bound stays as it is.
+    """
+    busy = min(iterations_per_s * iteration_s, _ALWAYS)
+    if tail.utilisation >= 1.0 or busy <= tail.utilisation * (1 + 1e-6):
+        return tail
+    waits = erlang_c(replicas, busy * replicas) if router is Router.LOAD else busy
+    return replace(
+        tail,
+        probability=max(tail.probability, waits),
+        residual_s=max(tail.residual_s, iteration_s),
+        shared_s=max(iteration_s - alone_s, 0.0),
+    )
 
 
 def _single_queue(rho: float, service_s: float, service_cv2: float, arrival_cv2: float) -> WaitTail:

@@ -44,16 +44,23 @@ def scenarios(
 ) -> Scenarios | None:
     """Take, per level, the highest demand of each signal from now to `until_s`.
 
-    Returns None when no class has both a forecast and a length mix.
+    Returns None when nothing can be sized, or when a class has demand whose lengths nobody knows: to leave it
+    out would size for less than there is.
     """
     parts: list[list[ClassLoad]] = []
     weights = None
     for request_class in classes:
         signals = forecast.signals.get(request_class.name)
+        demand = observation.demand.get(request_class.name)
+        arriving = demand is not None and (demand.arrivals_rps or 0.0) > 0
         if not signals or Signal.ARRIVALS not in signals:
+            if arriving:
+                return None
             continue
         mix = _mix(observation, request_class.name, signals)
         if mix is None:
+            if arriving or max(signals[Signal.ARRIVALS].peak(until_s)) > 0:
+                return None
             continue
         parts.append(_class_loads(request_class, mix, signals, until_s))
         weights = _weights(signals[Signal.ARRIVALS].levels)
@@ -94,12 +101,14 @@ def _mix(observation: Observation, name: str, signals: Mapping[Signal, SignalFor
     # No lengths seen yet: their forecast means are the best that is known.
     arrivals = signals[Signal.ARRIVALS]
     middle = len(arrivals.levels) // 2
-    rate = arrivals.paths[middle][0]
     prefill, decode = signals.get(Signal.PREFILL_TOKENS), signals.get(Signal.DECODE_TOKENS)
-    if rate <= 0 or prefill is None or decode is None:
+    # The first moment with arrivals: a nightly batch has none now and still has lengths.
+    when = next((i for i, rate in enumerate(arrivals.paths[middle]) if rate > 0), None)
+    if when is None or prefill is None or decode is None:
         return None
+    rate = arrivals.paths[middle][when]
     return RequestMix.constant(
-        max(prefill.paths[middle][0] / rate, 1.0), max(decode.paths[middle][0] / rate, 1.0)
+        max(prefill.paths[middle][when] / rate, 1.0), max(decode.paths[middle][when] / rate, 1.0)
     )
 
 

@@ -18,7 +18,7 @@ def explain(
     count, wanted = need.affordable[role], need.together[role]
     text = f"{_demand(role, ahead, model, forecast)} needs {_replicas(wanted)}"
     limit = need.limits[role]
-    if limit in (Binding.BUDGET, Binding.FLOOR, Binding.CEILING, Binding.LAYOUT):
+    if limit in (Binding.BUDGET, Binding.TOPOLOGY, Binding.FLOOR, Binding.CEILING, Binding.LAYOUT):
         text += _cap(limit, wanted, count, policy, role, model)
     else:
         text += f" for {_promise(limit, policy.classes)}"
@@ -51,6 +51,8 @@ def _cap(limit: Binding, wanted: int, count: int, policy: PlanPolicy, role: Role
     match limit:
         case Binding.BUDGET:
             return f"; the {policy.budget_gpus}-GPU budget caps {wanted} to {count}"
+        case Binding.TOPOLOGY:
+            return f"; the nodes hold {count}"
         case Binding.CEILING:
             return f"; the ceiling caps {wanted} to {count}"
         case Binding.FLOOR:

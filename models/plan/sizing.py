@@ -64,7 +64,7 @@ def find_need(search: FleetSearch, policy: PlanPolicy, running: Mapping[Role, in
     gpus = {role: search.model.layouts[role].gpus for role in search.roles}
     bounds = {role: _bounds(role, together[role], gpus[role], policy) for role in search.roles}
     wanted = {role: min(max(together[role], b.low), b.high) for role, b in bounds.items()}
-    limits = {role: _limit(search, role, together, wanted) for role in search.roles}
+    limits = {role: _limit(search, role, together, wanted, policy) for role in search.roles}
     cost = sum(gpus[role] * n for role, n in wanted.items())
     within_budget = policy.budget_gpus is None or cost <= policy.budget_gpus
     if within_budget and policy.placeable(wanted, gpus):
@@ -91,7 +91,11 @@ def _bounds(role: Role, wanted: int, gpus: int, policy: PlanPolicy) -> Bounds:
 
 
 def _limit(
-    search: FleetSearch, role: Role, together: Mapping[Role, int], wanted: Mapping[Role, int]
+    search: FleetSearch,
+    role: Role,
+    together: Mapping[Role, int],
+    wanted: Mapping[Role, int],
+    policy: PlanPolicy,
 ) -> Binding:
     """Name the constraint that sets the count: what one replica fewer would break, or the bound."""
     if search.by_layout:
@@ -99,7 +103,7 @@ def _limit(
     if wanted[role] > together[role] or (wanted[role] == 1 and together[role] == 1):
         return Binding.FLOOR
     if wanted[role] < together[role]:
-        return Binding.CEILING
+        return Binding.CEILING if wanted[role] == policy.pools[role].max_replicas else Binding.BUDGET
     return search.model.binding(role, {**together, role: together[role] - 1})
 
 

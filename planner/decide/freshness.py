@@ -13,14 +13,22 @@ def freshness(proposal: Proposal, context: Context) -> Verdict:
     held = _why_held(context)
     if held is not None:
         reason, sentence = held
-        changes = [Change(role, context.current(role), reason, sentence) for role in proposal.counts]
+        changes = [
+            Change(role, context.current(role), reason, sentence)
+            for role, count in proposal.counts.items()
+            if role not in proposal.locked or count == context.current(role)
+        ]
         result, adjustments = adjust("freshness", proposal, changes, say_always=True)
         return result.lock(result.counts), adjustments
     age_s = context.observation.demand_age_s or 0.0
     if age_s <= context.plan.interval_s + context.plan.observation_lag_s:
         return proposal, ()
     sentence = f"not lowered: demand is {show_duration(age_s)} late{_gaps(context)}"
-    lowered = [role for role, count in proposal.counts.items() if count < context.current(role)]
+    lowered = [
+        role
+        for role, count in proposal.counts.items()
+        if role not in proposal.locked and count < context.current(role)
+    ]
     changes = [Change(role, context.current(role), Reason.STALE, sentence) for role in lowered]
     result, adjustments = adjust("freshness", proposal, changes)
     return result.lock(lowered), adjustments

@@ -1,7 +1,7 @@
 """Define what a guard is: a proposal and a context in, a proposal and its adjustments out."""
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from models.artifact import LayoutProfile
 from models.decision import Adjustment, Reason, Sizing
@@ -31,14 +31,22 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """Hold the counts proposed so far; a `locked` role must not be changed by later guards."""
+    """Hold the counts proposed so far.
+
+    A `locked` role must not be changed by later guards; no later guard goes below a role's `least`.
+    """
 
     counts: Mapping[Role, int]
     locked: frozenset[Role] = frozenset()
+    least: Mapping[Role, int] = field(default_factory=dict)
 
     def with_count(self, role: Role, count: int) -> "Proposal":
         """Return a proposal with one count replaced."""
         return replace(self, counts={**self.counts, role: count})
+
+    def at_least(self, least: Mapping[Role, int]) -> "Proposal":
+        """Return a proposal in which these counts are the least that later guards may leave."""
+        return replace(self, least={**self.least, **least})
 
     def lock(self, roles: Iterable[Role]) -> "Proposal":
         """Return a proposal in which these roles stay as they are."""

@@ -18,8 +18,8 @@ from planner.decide.startup import startup
 from planner.decide.tolerance import tolerance
 
 GUARDS: tuple[Guard, ...] = (
-    freshness,  # without data nothing moves, so it comes first and locks
-    pause,  # a person's word stands above every figure
+    pause,  # a person's word stands above every figure, missing ones included
+    freshness,  # without data nothing else moves
     rollout,  # counts mislead while pods are replaced
     startup,  # what was ordered must arrive before it is taken back
     tolerance,  # noise is no surplus

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from models.decision import Adjustment, Reason
 from models.values import Role
 from planner.decide.guard import Change, Context, Proposal, Verdict, adjust
+from planner.decide.startup import in_flight
 
 
 def projection(proposal: Proposal, context: Context) -> Verdict:
@@ -63,7 +64,8 @@ def _donors(proposal: Proposal, context: Context) -> Iterator[Change]:
         if over <= 0 or surplus(role) <= 0:
             return
         gpus = context.gpus(role)
-        give = min(proposal.counts[role] - targets[role].target, -(-over // gpus))
+        least = max(targets[role].target, proposal.least.get(role, 0))
+        give = min(max(proposal.counts[role] - least, 0), -(-over // gpus))
         over -= give * gpus
         after = proposal.counts[role] - give
         yield Change(role, after, Reason.BUDGET, f"gives {give * gpus} GPUs: the budget binds")
@@ -91,8 +93,7 @@ def _ups_within_free(proposal: Proposal, context: Context) -> Iterator[Change]:
     budget = context.plan.budget_gpus
     if budget is None:
         return
-    pools = context.observation.pools
-    occupied = sum(context.gpus(r) * max(pools[r].billed, pools[r].desired) for r in proposal.counts)
+    occupied = sum(context.gpus(role) * _occupying(role, context) for role in proposal.counts)
     free = max(budget - occupied, 0)
     # The role that lacks the larger share of its need is served first.
     for role in sorted(proposal.counts, key=lambda r: _growth(r, proposal, context), reverse=True):
@@ -105,11 +106,19 @@ def _ups_within_free(proposal: Proposal, context: Context) -> Iterator[Change]:
         yield Change(role, after, Reason.FREEING, f"up to {after} for now: other GPUs are still being freed")
 
 
+def _occupying(role: Role, context: Context) -> int:
+    """Count the replicas that hold GPUs or will: not those that wait for GPUs they may never get."""
+    pool = context.observation.pools[role]
+    coming = in_flight(pool, context.observation.at_s, context.plan.pools[role].startup_p99_s)
+    unborn = max(pool.desired - pool.ready - len(pool.starting), 0)
+    return pool.ready + coming + pool.draining + unborn
+
+
 def _topology(proposal: Proposal, context: Context) -> Iterator[Change]:
     """Undo ups that the nodes cannot hold, the smallest replicas first, until the counts can be placed."""
     gpus = {role: context.gpus(role) for role in proposal.counts}
     counts = dict(proposal.counts)
-    ups = [r for r in _open(proposal) if counts[r] > context.current(r)]
+    ups = [r for r in counts if counts[r] > context.current(r)]
     for role in sorted(ups, key=lambda r: gpus[r]):
         while counts[role] > context.current(role) and not context.plan.placeable(counts, gpus):
             counts[role] -= 1

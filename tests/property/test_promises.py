@@ -174,7 +174,7 @@ def test_4_a_looser_promise_never_needs_more_replicas(
 def test_5_a_down_waits_for_replicas_that_are_starting(
     load: Mapping[str, float], state: dict[Role, PoolState], budget: int | None
 ) -> None:
-    policy = plan_policy(budget_gpus=None)
+    policy = plan_policy(budget_gpus=budget)
     seen = observation(load, pools=state)
     decision = decide(seen, sizing_of(seen, forecast(load), policy), policy, DECIDE, LAYOUTS)
     for role, pool in state.items():
