@@ -28,16 +28,20 @@ class Topology:
 
     @classmethod
     def of(cls, hardware: Hardware, gpus: int) -> "Topology":
-        """Lay `gpus` GPUs out as full cliques of this hardware, or as one clique cut short.
+        """Lay `gpus` GPUs out on this hardware; see `lay_out`."""
+        return cls.lay_out(hardware.gpus_per_node, hardware.scaleup_gpus, gpus)
+
+    @classmethod
+    def lay_out(cls, gpus_per_node: int, scaleup_gpus: int, gpus: int) -> "Topology":
+        """Lay GPUs out as full cliques of `scaleup_gpus`, or as one clique cut short.
 
         Where the NVLink domain ends at the node, wide replicas and hand-over use the network anyway: all
         nodes then count as one clique.
         """
-        nodes = max(gpus // hardware.gpus_per_node, 1)
-        spans_nodes = hardware.scaleup_gpus > hardware.gpus_per_node
-        if not spans_nodes or gpus < hardware.scaleup_gpus:
-            return cls(hardware.gpus_per_node, nodes * hardware.gpus_per_node, 1)
-        return cls(hardware.gpus_per_node, hardware.scaleup_gpus, gpus // hardware.scaleup_gpus)
+        nodes = max(gpus // gpus_per_node, 1)
+        if scaleup_gpus <= gpus_per_node or gpus < scaleup_gpus:
+            return cls(gpus_per_node, nodes * gpus_per_node, 1)
+        return cls(gpus_per_node, scaleup_gpus, gpus // scaleup_gpus)
 
     @property
     def nodes_per_clique(self) -> int:

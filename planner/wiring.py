@@ -149,10 +149,6 @@ def _check_budget(path: Path, plan: PlanPolicy, layouts: Mapping[Role, LayoutPro
 
 def _topology(artifact: ProfileArtifact, budget_gpus: int | None) -> Topology | None:
     """Lay the budget out in the nodes of the profiled hardware; without a budget any count can be placed."""
-    if budget_gpus is None or budget_gpus % artifact.gpus_per_node:
+    if budget_gpus is None:
         return None
-    if budget_gpus <= artifact.scaleup_gpus:
-        return Topology(artifact.gpus_per_node, budget_gpus, 1)
-    if budget_gpus % artifact.scaleup_gpus:
-        return None
-    return Topology(artifact.gpus_per_node, artifact.scaleup_gpus, budget_gpus // artifact.scaleup_gpus)
+    return Topology.lay_out(artifact.gpus_per_node, artifact.scaleup_gpus, budget_gpus)

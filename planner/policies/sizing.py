@@ -63,10 +63,10 @@ def first_fleet(
     begin = workload.between(workload.start_s, workload.start_s + span_s)
     counts = fleet_for(load_of(begin, plan.classes, span_s), layouts, plan)
     while plan.budget_gpus is not None and _gpus(counts, layouts) > plan.budget_gpus:
-        widest = max(counts, key=lambda role: counts[role] * layouts[role].gpus)
-        if counts[widest] == 1:
+        spare = [role for role, n in counts.items() if n > plan.pools[role].min_replicas]
+        if not spare:
             break
-        counts[widest] -= 1
+        counts[max(spare, key=lambda role: counts[role] * layouts[role].gpus)] -= 1
     return counts
 
 
