@@ -2,24 +2,47 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models import codec
+from models.capacity.fleet import FleetModel
+from models.capacity.load import ClassLoad
 from models.decision import Decision, Outcome, Reason, Record, Sizing, Status
+from models.mix import RequestMix
 from models.observation import Gap, Observation, PoolState, StartingReplica
+from models.plan.search import FleetSearch
 from models.plan.sizing import size
 from models.policy import DecidePolicy, ForecastPolicy, PlanPolicy, PoolPolicy, TickPolicy
 from models.prediction import Forecast
+from models.simulation.fleet import Fleet, FleetPlan
+from models.simulation.workload import Workload
 from models.values import RequestClass, Role, Router, Slo
+from planner.act.dryrun import DryRun
+from planner.act.simulated import SimulatedActuator
 from planner.decide.guard import Context, Proposal
 from planner.decide.pipeline import decide, run_guards
-from planner.ports import Ports
+from planner.ports import Actuator, Ports
+from planner.record.line import from_line, to_line
 from planner.tick import Served, plan, tick
 from tests import builders
-from tests.builders import AT_S, EMAIL, forecast, layouts, observation, plan_policy
+from tests.builders import (
+    AT_S,
+    CHAT,
+    CHAT_MIX,
+    EMAIL,
+    EMAIL_MIX,
+    PAGES_MIX,
+    aggregated_layout,
+    forecast,
+    layouts,
+    observation,
+    plan_policy,
+)
 
 ROLES = (Role.PREFILL, Role.DECODE)
 LAYOUTS = layouts()
@@ -184,9 +207,11 @@ def test_5_a_down_waits_for_replicas_that_are_starting(
             assert decision.final[role] >= pool.desired - (len(pool.starting) - healthy)
 
 
-@given(rates, st.integers(1, 4))
-def test_5_a_stuck_role_never_blocks_the_other(load: Mapping[str, float], stuck: int) -> None:
-    policy = plan_policy(budget_gpus=None)
+@given(rates, st.integers(1, 4), st.one_of(st.none(), st.integers(40, 120)))
+def test_5_a_stuck_role_never_blocks_the_other(
+    load: Mapping[str, float], stuck: int, budget: int | None
+) -> None:
+    policy = plan_policy(budget_gpus=budget)
     waiting = tuple(StartingReplica(AT_S - 5000, "quota refused") for _ in range(stuck))
     free = {Role.PREFILL: builders.pool(1), Role.DECODE: builders.pool(1)}
     jammed = {**free, Role.DECODE: PoolState(desired=1 + stuck, ready=1, starting=waiting)}
@@ -234,13 +259,16 @@ class _Forecaster:
         return self.expected
 
 
-class _Actuator:
-    def __init__(self, outcome: Outcome) -> None:
-        self.outcome, self.acted = outcome, 0
+class _LiveActuator:
+    """Change a simulated fleet for real."""
+
+    def __init__(self, state: Mapping[Role, PoolState]) -> None:
+        counts = {role: pool.desired for role, pool in state.items()}
+        nothing = Workload.of([0.0], 1000, 10)
+        self.fleet = Fleet(nothing, FleetPlan(LAYOUTS, counts, dict.fromkeys(counts, 120.0)))
 
     def act(self, decision: Decision, observation: Observation) -> Outcome:
-        self.acted += 1
-        return self.outcome
+        return SimulatedActuator(self.fleet).act(decision, observation)
 
 
 class _Journal:
@@ -248,7 +276,7 @@ class _Journal:
         self.lines: list[str] = []
 
     def record(self, record: Record) -> None:
-        self.lines.append(codec.to_json(record))
+        self.lines.append(to_line(record))
 
 
 def _policy(budget: int | None) -> TickPolicy:
@@ -256,10 +284,10 @@ def _policy(budget: int | None) -> TickPolicy:
 
 
 def _tick(
-    seen: Observation, expected: Forecast, budget: int | None, status: Status
+    seen: Observation, expected: Forecast, budget: int | None, actuator: Actuator
 ) -> tuple[Record, _Journal]:
     journal = _Journal()
-    ports = Ports(_Observer(seen), _Forecaster(expected), _Actuator(Outcome(status)), journal)
+    ports = Ports(_Observer(seen), _Forecaster(expected), actuator, journal)
     return tick(AT_S, ports, _policy(budget), Served(LAYOUTS, "sha256:profile", "test")), journal
 
 
@@ -268,17 +296,22 @@ def test_7_dry_run_and_live_decide_byte_for_byte_alike(
     load: Mapping[str, float], state: dict[Role, PoolState], budget: int | None, spread: float
 ) -> None:
     seen, expected = observation(load, pools=state), forecast(load, spread)
-    live, _ = _tick(seen, expected, budget, Status.APPLIED)
-    dry, _ = _tick(seen, expected, budget, Status.UNCHANGED)
+    actuator = _LiveActuator(state)
+    live, _ = _tick(seen, expected, budget, actuator)
+    dry, _ = _tick(seen, expected, budget, DryRun())
     assert codec.to_json(live.decision) == codec.to_json(dry.decision)
+    # One of them really changed its fleet, the other said that it would not.
+    assert actuator.fleet.desired() == dict(live.decision.final)
+    assert (live.outcome.status is Status.APPLIED) == bool(live.decision.changes)
+    assert dry.outcome.status is not Status.APPLIED
 
 
 @given(rates, pools(), budgets, spreads)
 def test_9_every_record_replays_from_its_line(
     load: Mapping[str, float], state: dict[Role, PoolState], budget: int | None, spread: float
 ) -> None:
-    record, journal = _tick(observation(load, pools=state), forecast(load, spread), budget, Status.APPLIED)
-    read = codec.from_json(Record, journal.lines[0])
+    record, journal = _tick(observation(load, pools=state), forecast(load, spread), budget, DryRun())
+    read = from_line(journal.lines[0])
     assert read == record
     sizing, decision = plan(read.observation, read.forecast, _policy(budget), LAYOUTS)
     assert sizing == record.sizing
@@ -336,3 +369,22 @@ def test_pools_keep_their_floor_even_without_load() -> None:
     quiet = {"pages": 0.1, "email": 0.1}
     seen = observation(quiet, counts={Role.PREFILL: 3, Role.DECODE: 2})
     assert decide(seen, sizing_of(seen, forecast(quiet), policy), policy, DECIDE, LAYOUTS).changes == {}
+
+
+@given(st.floats(1.0, 120.0), st.floats(1.0, 2.0), st.sampled_from([CHAT_MIX, PAGES_MIX, EMAIL_MIX]))
+def test_4_holds_for_an_aggregated_pool_too(rate: float, growth: float, mix: RequestMix) -> None:
+    def need(rate_rps: float) -> int:
+        model = FleetModel(
+            {Role.AGGREGATED: aggregated_layout()}, [[ClassLoad.steady(CHAT, rate_rps, mix)]], Router.LOAD
+        )
+        return FleetSearch(model, np.ones(1), {"chat": 0.99}).alone(Role.AGGREGATED)
+
+    assert need(rate * growth) >= need(rate)
+
+
+@given(st.floats(1.0, 200.0), st.sampled_from([CHAT_MIX, PAGES_MIX, EMAIL_MIX]))
+def test_one_more_aggregated_replica_never_lowers_attainment(rate: float, mix: RequestMix) -> None:
+    load = [[ClassLoad.steady(CHAT, rate, mix)]]
+    model = FleetModel({Role.AGGREGATED: aggregated_layout()}, load, Router.LOAD)
+    kept = [model.expected({Role.AGGREGATED: n}, np.ones(1))[0] for n in range(1, 25)]
+    assert all(b >= a - 1e-9 for a, b in pairwise(kept))
