@@ -1,14 +1,19 @@
-"""Hold every role while demand is missing or stale: absence of data is not absence of load."""
+"""Hold roles while what they are sized from is missing or stale: absence of data is not absence of load."""
+
+from collections.abc import Iterator
 
 from models.decision import Reason
+from models.observation import QUEUE_GAP
 from models.units import show_duration
+from models.values import Role
 from planner.decide.guard import Change, Context, Proposal, Verdict, adjust
 
 
 def freshness(proposal: Proposal, context: Context) -> Verdict:
     """Return the current counts, locked, unless demand is known and a sizing exists.
 
-    Demand that is late but not yet stale still raises counts; it lowers none.
+    Demand that is late but not yet stale still raises counts; it lowers none. A queue that should be seen
+    and is not lowers no prefill.
     """
     held = _why_held(context)
     if held is not None:
@@ -20,18 +25,14 @@ def freshness(proposal: Proposal, context: Context) -> Verdict:
         ]
         result, adjustments = adjust("freshness", proposal, changes, say_always=True)
         return result.lock(result.counts), adjustments
-    age_s = context.observation.demand_age_s or 0.0
-    if age_s <= context.plan.interval_s + context.plan.observation_lag_s:
-        return proposal, ()
-    sentence = f"not lowered: demand is {show_duration(age_s)} late{_gaps(context)}"
-    lowered = [
-        role
-        for role, count in proposal.counts.items()
-        if role not in proposal.locked and count < context.current(role)
+    changes = [
+        Change(role, context.current(role), Reason.STALE, sentence)
+        for role, sentence in _not_lowered(context)
+        if role in proposal.counts and role not in proposal.locked
+        if proposal.counts[role] < context.current(role)
     ]
-    changes = [Change(role, context.current(role), Reason.STALE, sentence) for role in lowered]
     result, adjustments = adjust("freshness", proposal, changes)
-    return result.lock(lowered), adjustments
+    return result.lock(change.role for change in changes), adjustments
 
 
 def _why_held(context: Context) -> tuple[Reason, str] | None:
@@ -44,6 +45,19 @@ def _why_held(context: Context) -> tuple[Reason, str] | None:
     if context.sizing is None:
         return Reason.NO_FORECAST, f"held: demand cannot be forecast yet{_gaps(context)}"
     return None
+
+
+def _not_lowered(context: Context) -> Iterator[tuple[Role, str]]:
+    """Yield the roles that must not go down for want of data, each once, with the reason."""
+    age_s = context.observation.demand_age_s or 0.0
+    if age_s > context.plan.interval_s + context.plan.observation_lag_s:
+        sentence = f"not lowered: demand is {show_duration(age_s)} late{_gaps(context)}"
+        yield from ((role, sentence) for role in Role)
+        return
+    unseen = next((gap for gap in context.observation.gaps if gap.what == QUEUE_GAP), None)
+    if context.observation.queue is None and unseen is not None:
+        sentence = f"not lowered: the queue is not known ({unseen.reason})"
+        yield from ((role, sentence) for role in (Role.PREFILL, Role.AGGREGATED))
 
 
 def _gaps(context: Context) -> str:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from models.decision import Decision, Reason, RoleSizing, Sizing
-from models.observation import PoolState, StartingReplica
+from models.observation import QUEUE_GAP, Gap, PoolState, StartingReplica
 from models.policy import DecidePolicy, PlanPolicy, PoolPolicy
 from models.topology import Topology
 from models.values import Binding, Role
@@ -150,3 +150,32 @@ def test_the_sentence_tells_the_change_and_every_reason() -> None:
     decision = decided({PREFILL: pool(30), DECODE: pool(1)}, sizing(10, 1))
     assert decision.sentence(PREFILL) == "prefill 30 -> 27: needs 10; down by 3 to 27 for now"
     assert decision.sentence(DECODE) == "decode 1: needs 1"
+
+
+def test_a_queue_that_should_be_seen_and_is_not_lowers_no_prefill() -> None:
+    gap = Gap(QUEUE_GAP, "queued_requests is missing")
+    seen = observation(pools={PREFILL: pool(8), DECODE: pool(5)}, gaps=(gap,))
+    decision = decide(seen, sizing(4, 1), plan_policy(), DecidePolicy(), layouts())
+    assert decision.final == {PREFILL: 8, DECODE: 4}
+    assert reasons(decision, PREFILL) == [Reason.STALE]
+
+
+def test_a_pin_holds_even_without_data_and_says_so() -> None:
+    seen = observation(pools={PREFILL: pool(8, pinned_replicas=3), DECODE: pool(5)}, demand_at_s=None)
+    decision = decide(seen, None, plan_policy(), DecidePolicy(), layouts())
+    assert decision.final == {PREFILL: 3, DECODE: 5}
+    assert reasons(decision, PREFILL) == [Reason.PINNED]
+    assert decision.held
+
+
+def test_donors_keep_what_is_starting_although_the_budget_binds() -> None:
+    coming = PoolState(desired=4, ready=2, starting=(StartingReplica(AT_S - 30),) * 2)
+    decision = decided({PREFILL: pool(6), DECODE: coming}, sizing(16, 2), plan_policy(budget_gpus=24))
+    # 6 + 4 * 4 GPUs are held, two are free.
+    assert decision.final == {PREFILL: 8, DECODE: 4}
+
+
+def test_replicas_that_wait_for_quota_hold_no_gpus() -> None:
+    refused = PoolState(desired=5, ready=1, starting=(StartingReplica(AT_S - 900, "quota refused"),) * 4)
+    decision = decided({PREFILL: pool(4), DECODE: refused}, sizing(8, 4), plan_policy(budget_gpus=24))
+    assert decision.final[PREFILL] == 8
