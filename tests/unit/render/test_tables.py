@@ -8,6 +8,7 @@ import pytest
 from models.render.profile_grid import layout_grid, prefill_rate
 from models.render.tables import profile_table, recommendation_table, replay_table
 from models.simulation.scorecard import Percentiles
+from models.surface import Surface
 from models.values import Role
 from tests.components import REPOSITORY
 from tests.unit.render.report_values import held_record, layout, profile, record, replay_result
@@ -91,7 +92,7 @@ def test_the_profile_lists_selected_layouts_first_and_says_what_was_left_out() -
 
 
 def test_a_reading_outside_the_grid_is_a_dash_and_not_an_extrapolation() -> None:
-    short = replace(layout(Role.PREFILL, 1), prefill=None)
+    short = replace(layout(Role.PREFILL, 1), prefill=Surface((64.0, 512.0), (1.0,), ((0.01,), (0.02,))))
     narrow = profile(layouts=(short, layout(Role.DECODE, 1)))
 
     rows = layout_grid(narrow).rows
