@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from models.mix import RequestMix
 from models.values import Role, Signal
 
+# What a Gap names when the queue cannot be read although something should tell it.
+QUEUE_GAP = "queue"
+
 
 @dataclass(frozen=True, slots=True)
 class Gap:
