@@ -41,8 +41,10 @@ def side_by_side(
                 for future in done:
                     future.result()
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            # A task may take a minute yet, and nobody who interrupts wants to wait for it.
+            for future in futures:
+                future.cancel()
+            # A task may take a minute yet, and nobody who interrupts wants to wait for it. The pool notices
+            # and waits for their end, not for their work.
             for worker in set(multiprocessing.active_children()) - others:
                 worker.terminate()
             raise
