@@ -11,6 +11,7 @@ from models.series import Floats, Series
 from models.values import Signal
 
 MINUTE_S = 60.0
+# What is remembered, and read back at a start: four weeks, on which weekly and daily seasons can be compared.
 SPAN_S = 28 * 86_400.0
 # A minute is known when at least half of it was measured.
 KNOWN_SHARE = 0.5

@@ -13,8 +13,9 @@ from models.decision import Outcome, Record, Status
 from models.errors import HeadgateError, ObserveError
 from models.observation import Gap
 from models.policy import TickPolicy
+from planner.history import SPAN_S
 from planner.ports import Clock, Ports
-from planner.recommend import HISTORY_S, ReadBack, SeededForecaster
+from planner.recommend import ReadBack, SeededForecaster
 from planner.tick import Served, tick
 
 _LOG = logging.getLogger(__name__)
@@ -22,7 +23,7 @@ _LOG = logging.getLogger(__name__)
 # After a longer pause (a suspended machine, a slow server) the minutes in between are read back.
 MISSED_TICKS = 2.5
 
-# A week of history is a heavy question to a server that has just failed to answer it.
+# Weeks of history are a heavy question to a server that has just failed to answer it.
 RETRY_S = 300.0
 
 
@@ -79,7 +80,7 @@ class Ticking:
             return
         if now_s < self._read_from_s:
             return
-        span_s = HISTORY_S if last_s is None else min(now_s - last_s + 600.0, HISTORY_S)
+        span_s = SPAN_S if last_s is None else min(now_s - last_s + 600.0, SPAN_S)
         self._forecaster.seed(self._source.history(now_s, span_s))
         self._log(self._source.gaps)
         self._remembered_s = None if self._source.failed else now_s

@@ -12,12 +12,10 @@ from models.policy import TickPolicy
 from models.series import Series
 from models.values import Signal
 from planner.act.dryrun import DryRun
+from planner.history import SPAN_S
 from planner.ports import Forecaster, HistorySource, Observer, Ports
 from planner.record.memory import Memory
 from planner.tick import Served, tick
-
-# A weekly season needs a little more than a week.
-HISTORY_S = 8 * 86_400.0
 
 
 class SeededForecaster(Forecaster, Protocol):
@@ -70,9 +68,11 @@ def recommend(
     forecaster: SeededForecaster,
     policy: TickPolicy,
     served: Served,
-    history_s: float = HISTORY_S,
+    history_s: float = SPAN_S,
 ) -> Recommendation:
     """Return what a live tick at `now_s` (Unix seconds) would decide.
+
+    Reads as much back as a process that runs for months remembers, so that both say the same.
 
     Raises ObserveError when not even the pools can be seen.
     """

@@ -10,6 +10,10 @@ from models.policy import ClassMatch
 # Prometheus refuses a range query of more points per series; the rest is room for both ends.
 MAX_POINTS = 10_800
 
+# No query reads more days than this, a multiple of every step below: the server's time grows with the samples
+# that it reads, and has to stay within a limit which is that of a tick's short questions.
+MAX_CHUNK_S = 4 * 86_400
+
 # Seconds of age up to which a range is read at a resolution in seconds, finest first: two days at the
 # forecast's own minute, two weeks at five, anything older at a quarter of an hour.
 RESOLUTIONS: tuple[tuple[float, int], ...] = ((172_800.0, 60), (1_209_600.0, 300), (float("inf"), 900))
@@ -84,6 +88,11 @@ def by_label(names: Sequence[str], label: str, span_s: float) -> str:
     return f"count by ({label}) (last_over_time({latest(names, (), span_s)}))"
 
 
+def carriers(names: Sequence[str], matchers: Sequence[Matcher], labels: Sequence[str], span_s: float) -> str:
+    """Count, per values of some labels, the series that had a sample in the last `span_s` seconds."""
+    return f"count by ({', '.join(labels)}) (last_over_time({latest(names, matchers, span_s)}))"
+
+
 def chunks(until_s: float, span_s: float, max_points: int = MAX_POINTS) -> list[Chunk]:
     """Cut the `span_s` seconds before `until_s` into range queries, oldest first.
 
@@ -96,7 +105,7 @@ def chunks(until_s: float, span_s: float, max_points: int = MAX_POINTS) -> list[
         reaches_back = age_s >= span_s
         lower = _floor(until_s - span_s, step_s) if reaches_back else _floor(until_s - age_s, coarsest_s)
         while upper > lower:
-            start = max(lower, upper - step_s * (max_points - 1))
+            start = max(lower, upper - step_s * (max_points - 1), upper - MAX_CHUNK_S)
             cuts.append(Chunk(start, upper, step_s))
             upper = start
         if reaches_back:

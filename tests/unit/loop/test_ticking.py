@@ -7,15 +7,15 @@ import pytest
 
 from models.decision import Record
 from models.errors import ObserveError
-from models.observation import Gap, Observation
+from models.observation import QUEUE_GAP, Gap, Observation
 from models.policy import DecidePolicy, ForecastPolicy, TickPolicy
 from models.prediction import Forecast
 from models.series import Series
 from models.values import Signal
 from planner.act.dryrun import DryRun
+from planner.history import SPAN_S
 from planner.loop import RETRY_S, Ticking
 from planner.ports import Ports
-from planner.recommend import HISTORY_S
 from planner.record.memory import Memory
 from planner.tick import Served
 from tests import builders
@@ -65,7 +65,7 @@ def ticking(source: Source, checks: list[float] | None = None, check_fails: bool
             checks.append(now_s)
         if check_fails:
             raise ObserveError("no answer")
-        return (Gap("queue of pages", "no waiting gauge: a backlog is not seen"),)
+        return (Gap(QUEUE_GAP, "no waiting gauge: a backlog is not seen"),)
 
     forecasting = Forecasting()
     policy = TickPolicy("shop", ForecastPolicy(), builders.plan_policy(), DecidePolicy())
@@ -82,7 +82,7 @@ def test_history_is_read_back_once_before_the_first_tick() -> None:
 
     records = run(ticking(source), 0, 60, 120)
 
-    assert source.asked == [(START_S, HISTORY_S)]
+    assert source.asked == [(START_S, SPAN_S)]
     assert [r.observation.at_s for r in records] == [START_S, START_S + 60, START_S + 120]
 
 
@@ -101,7 +101,7 @@ def test_after_a_pause_the_missed_minutes_are_read_back_and_no_more() -> None:
     run(ticking(source), 0, 60, 3600, 3660)
 
     assert [until - START_S for until, _ in source.asked] == [0, 3600]
-    assert 3540 < source.asked[1][1] < HISTORY_S
+    assert 3540 < source.asked[1][1] < SPAN_S
 
 
 def test_what_the_preset_lacks_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -111,9 +111,7 @@ def test_what_the_preset_lacks_is_said_once(caplog: pytest.LogCaptureFixture) ->
         run(ticking(Source(), checks), 0, 60, 120)
 
     assert len(checks) == 1
-    assert [r.getMessage() for r in caplog.records] == [
-        "queue of pages: no waiting gauge: a backlog is not seen"
-    ]
+    assert [r.getMessage() for r in caplog.records] == ["queue: no waiting gauge: a backlog is not seen"]
 
 
 def test_a_check_that_fails_stops_no_tick_and_is_made_again() -> None:

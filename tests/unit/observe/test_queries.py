@@ -47,13 +47,18 @@ def test_chunks_cover_the_span_without_holes_within_the_servers_limit(
         assert earlier.step_s >= later.step_s
     for chunk in cut:
         assert (chunk.end_s - chunk.start_s) // chunk.step_s + 1 <= limit
+        assert chunk.end_s - chunk.start_s <= 4 * DAY_S
         assert chunk.start_s % chunk.step_s == chunk.end_s % chunk.step_s == 0
 
 
 def test_a_week_is_read_by_the_minute_where_it_is_recent() -> None:
     cut = queries.chunks(1_716_076_800.0, 7 * DAY_S)
 
-    assert [(c.end_s - c.start_s, c.step_s) for c in cut] == [(5 * DAY_S, 300), (2 * DAY_S, 60)]
+    assert [(c.end_s - c.start_s, c.step_s) for c in cut] == [
+        (DAY_S, 300),
+        (4 * DAY_S, 300),
+        (2 * DAY_S, 60),
+    ]
 
 
 def test_one_class_needs_no_labels() -> None:
