@@ -73,7 +73,7 @@ def counts(
     scrape_s = scrape_interval_s(series)
     health = _health(up, targets)
     moments = np.unique(np.concatenate([*(s.at_s for s in series), *(s.at_s for s in up)]))
-    lives = [_live(s, health.get(_target(s, targets)), moments, scrape_s, edges_s) for s in series]
+    lives = [_live(s, health.get(target_of(s, targets)), moments, scrape_s, edges_s) for s in series]
     values = np.sum([np.diff(np.interp(edges_s, life.at_s, life.total)) for life in lives], axis=0)
     alive = [(a, b) for life in lives for a, b in _stretches(life, True)]
     silent = [(a, b) for life in lives for a, b in (*_stretches(life, False), *life.silent)]
@@ -127,6 +127,24 @@ def increase(series: Samples, counted_from_zero: bool) -> float:
     return rise + (float(series.values[0]) if counted_from_zero else 0.0)
 
 
+def answering_since(health: Samples | None, until_s: float, allowed: float) -> float:
+    """Return since when a target answered without a break until `until_s`; `until_s` when it did not."""
+    since_s = until_s
+    if health is not None:
+        for at_s, value in zip(health.at_s[::-1], health.values[::-1], strict=True):
+            if at_s >= until_s:
+                continue
+            if value != 1 or since_s - at_s > allowed:
+                break
+            since_s = float(at_s)
+    return since_s
+
+
+def target_of(series: Samples, targets: Sequence[str]) -> tuple[str, ...]:
+    """Return the values of the labels that tell the scraped process of a series; "" where one is absent."""
+    return tuple(series.labels.get(label, "") for label in targets)
+
+
 def _live(s: Samples, health: Samples | None, moments: Floats, scrape_s: float, edges_s: Floats) -> _Life:
     steps = np.diff(s.values)
     rise = np.where(steps >= 0, steps, s.values[1:])
@@ -141,7 +159,7 @@ def _live(s: Samples, health: Samples | None, moments: Floats, scrape_s: float, 
         before = moments[(moments < first_s) & (moments >= first_s - reach_s)]
         if before.size:
             # Prometheus was scraping and the series was not there: it began with its first value.
-            idle_s = _answering_since(health, first_s, reach_s)
+            idle_s = answering_since(health, first_s, reach_s)
             at_s = np.concatenate(([min(idle_s, before[-1]), before[-1]], at_s))
             total = np.concatenate(([0.0, 0.0], total + s.values[0]))
             covered = np.concatenate(([True, True], covered))
@@ -175,25 +193,8 @@ def _answered(health: Samples | None, from_s: float, until_s: float, allowed: fl
     return bool((health.values[inside] == 1).all() and (np.diff(seen) <= allowed).all())
 
 
-def _answering_since(health: Samples | None, until_s: float, allowed: float) -> float:
-    """Return since when a target answered without a break until `until_s`; `until_s` when it did not."""
-    since_s = until_s
-    if health is not None:
-        for at_s, value in zip(health.at_s[::-1], health.values[::-1], strict=True):
-            if at_s >= until_s:
-                continue
-            if value != 1 or since_s - at_s > allowed:
-                break
-            since_s = float(at_s)
-    return since_s
-
-
 def _health(up: Sequence[Samples], targets: Sequence[str]) -> dict[tuple[str, ...], Samples]:
-    return {_target(u, targets): u for u in up}
-
-
-def _target(series: Samples, targets: Sequence[str]) -> tuple[str, ...]:
-    return tuple(series.labels.get(label, "") for label in targets)
+    return {target_of(u, targets): u for u in up}
 
 
 def _stretches(life: _Life, covered: bool) -> list[tuple[float, float]]:

@@ -1,12 +1,12 @@
 """Observe demand through Prometheus and pools through whoever knows them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
 from models.errors import ObserveError
 from models.metric_names import MetricNames
-from models.observation import ClassDemand, Gap, LatencyReading, Observation, PoolState, QueueReading
+from models.observation import ClassDemand, Gap, LatencyReading, Observation, PoolState
 from models.policy import ClassMatch
 from models.units import show_duration
 from models.values import Role, Signal
@@ -25,6 +25,8 @@ from planner.observe.histograms import named
 from planner.observe.prometheus import PrometheusServer
 from planner.observe.queries import Chunk, Matcher
 from planner.observe.samples import Samples
+from planner.observe.vanished import doubt
+from planner.observe.waiting import Waiting, queue, waiting
 
 # Raw samples read at each look, beside the window: enough to tell a pod that paused from one that is new.
 LOOKBACK_S = 840.0
@@ -35,10 +37,6 @@ LENGTHS_STEP_S = 60
 
 # Latency quantiles over less than two of those steps would often rest on nothing.
 LATENCY_S = 120.0
-
-
-# A class without series is idle when it had some within this time.
-SEEN_S = 604_800.0
 
 
 class PoolSource(Protocol):
@@ -62,6 +60,9 @@ class Target:
         return queries.class_matchers(self.classes, {names.model_label: self.model, **self.labels})
 
 
+_UNREAD = Waiting(doubt="its demand is unknown")
+
+
 @dataclass(frozen=True, slots=True)
 class _Seen:
     """What one class showed: its demand and the moment at which that was true."""
@@ -69,8 +70,7 @@ class _Seen:
     demand: ClassDemand
     at_s: float | None = None
     latency: LatencyReading | None = None
-    waiting: float | None = None
-    waiting_tokens: float = 0.0
+    waiting: Waiting = _UNREAD
     absent: bool = False
 
     @property
@@ -118,6 +118,10 @@ class PrometheusObserver:
                 gaps.append(Gap("demand", str(error)))
                 break
         self._settle_absent(seen, now_s, gaps)
+        queued, unread = queue(
+            self._names.waiting, {name: seen.get(name, _NOTHING).waiting for name in self._matchers}
+        )
+        gaps += [] if unread is None else [unread]
         gaps += self._noted()
         known = [s.at_s for s in seen.values() if s.at_s is not None and s.complete]
         return Observation(
@@ -126,7 +130,7 @@ class PrometheusObserver:
             demand={name: seen.get(name, _NOTHING).demand for name in self._matchers},
             pools=pools,
             latency={name: s.latency for name, s in seen.items() if s.latency is not None},
-            queue=_queue(list(seen.values())) if len(seen) == len(self._matchers) else None,
+            queue=queued,
             demand_at_s=min(known) if len(known) == len(self._matchers) else None,
             gaps=tuple(gaps),
         )
@@ -159,9 +163,7 @@ class PrometheusObserver:
             ago = show_duration(now_s - at_s)
             gaps.append(Gap(f"demand of {name}", f"samples are missing since {ago} ago"))
         recent, begin_s, lengths = self._recent(name, now_s, gaps)
-        waiting = _waiting(names.waiting, raw, now_s)
-        if waiting is None and names.waiting:
-            gaps.append(Gap(f"queue of {name}", f"no samples of {' or '.join(names.waiting)}"))
+        held = waiting(first_with_data(names.waiting, raw), arrivals.counters, up, names.target_labels, now_s)
         return _Seen(
             ClassDemand(
                 rate,
@@ -171,8 +173,7 @@ class PrometheusObserver:
             ),
             at_s,
             latency(names, recent, begin_s, now_s - max(self._window_s, LATENCY_S)),
-            waiting,
-            (waiting or 0.0) * (lengths.prefill_tokens if lengths else 0.0),
+            _in_tokens(held, lengths),
         )
 
     def _recent(self, name: str, now_s: float, gaps: list[Gap]) -> tuple[Lookup, float, Lengths | None]:
@@ -204,23 +205,18 @@ class PrometheusObserver:
         return (*(first or (named([]), now_s)), kept)
 
     def _settle_absent(self, seen: dict[str, _Seen], now_s: float, gaps: list[Gap]) -> None:
-        """Take a class for idle when its series are gone while those of the others are there.
-
-        A process exports a labelled series from its first request on, so after a restart an idle class has
-        none. That holds for a class that was seen in `SEEN_S`; one that never was may be a wrong label.
-        """
+        """Take a class for idle when its series are gone and those who exported them still answer."""
         known = [s.at_s for s in seen.values() if s.at_s is not None]
         for name in [n for n, s in seen.items() if s.absent and known]:
-            counted = (*self._names.started, *self._names.completed)
-            query = queries.present(counted, self._matchers[name], SEEN_S)
+            window = (min(known) - self._window_s, min(known))
             try:
-                was_seen = bool(self._server.instant(query, now_s))
+                why = doubt(self._server, self._names, self._matchers[name], window, now_s)
             except ObserveError as error:
-                gaps.append(Gap(f"demand of {name}", str(error)))
-                continue
-            if was_seen:
-                seen[name] = _Seen(ClassDemand(0.0, 0.0, 0.0), min(known))
-                gaps.append(Gap(f"demand of {name}", "taken as none: other classes are sampled, it is idle"))
+                why = str(error)
+            if why is None:
+                seen[name] = _Seen(ClassDemand(0.0, 0.0, 0.0), window[1], waiting=Waiting())
+                why = "taken as none: its targets answer, it is idle"
+            gaps.append(Gap(f"demand of {name}", why))
 
     def _up(self, series: Sequence[Samples], now_s: float) -> list[Samples]:
         """Ask how the scrapes of these targets went, when their series leave it open."""
@@ -249,15 +245,7 @@ def _product(rate: float, tokens: float | None) -> float | None:
     return None if tokens is None else rate * tokens
 
 
-def _waiting(names: Sequence[str], find: Callable[[str], list[Samples]], now_s: float) -> float | None:
-    gauges = first_with_data(names, find)
-    reach_s = max(MISSED_SCRAPES * scrape_interval_s(gauges), 60.0)
-    fresh = [float(s.values[-1]) for s in gauges if now_s - s.at_s[-1] <= reach_s]
-    return max(sum(fresh), 0.0) if fresh else None
-
-
-def _queue(seen: Sequence[_Seen]) -> QueueReading | None:
-    counts = [s.waiting for s in seen if s.waiting is not None]
-    if not counts:
-        return None
-    return QueueReading(round(sum(counts)), sum(s.waiting_tokens for s in seen))
+def _in_tokens(held: Waiting, lengths: Lengths | None) -> Waiting:
+    if lengths is None:
+        return replace(held, doubt="the lengths of its requests are unknown") if held.requests else held
+    return replace(held, tokens=held.requests * lengths.prefill_tokens)

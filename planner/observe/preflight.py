@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from models.metric_names import MetricNames
-from models.observation import Gap
+from models.observation import QUEUE_GAP, Gap
 from planner.observe import queries
 from planner.observe.live import Target
 from planner.observe.prometheus import PrometheusServer
@@ -17,13 +17,15 @@ RECENT_S = 3600.0
 def missing_series(
     server: PrometheusServer, names: MetricNames, target: Target, now_s: float
 ) -> tuple[Gap, ...]:
-    """Return a Gap for everything that the preset's series cannot tell now, per class.
+    """Return a Gap for everything that the preset's series cannot tell now: per class, the queue for all.
 
     Raises ObserveError when the server does not answer, or when classes cannot be told apart.
     """
     gaps: list[Gap] = []
+    anything: set[str] = set()
     for name, matchers in target.matchers(names).items():
-        there = _present(server, [n for n, _ in _wanted(names)], matchers, now_s)
+        there = _present(server, _wanted(names), matchers, now_s)
+        anything |= there
         if not there.intersection((*names.started, *names.completed)):
             gaps.append(Gap(f"demand of {name}", _nothing(server, names, matchers, now_s)))
             continue
@@ -32,6 +34,10 @@ def missing_series(
             for alternatives, what, cost in _costs(names)
             if alternatives and not there.intersection(alternatives)
         ]
+    # A gauge of what waits often has no label that tells classes apart: one of them is enough.
+    if names.waiting and anything and not anything.intersection(names.waiting):
+        lost = f"no {' or '.join(names.waiting)}: a backlog is not seen, only forecast"
+        gaps.append(Gap(QUEUE_GAP, lost))
     return tuple(gaps)
 
 
@@ -60,9 +66,9 @@ def _nothing(server: PrometheusServer, names: MetricNames, matchers: Sequence[Ma
     )
 
 
-def _wanted(names: MetricNames) -> list[tuple[str, str]]:
-    listed = [(n, "requests") for n in (*names.started, *names.completed)]
-    return listed + [(n, what) for alternatives, what, _ in _costs(names) for n in alternatives]
+def _wanted(names: MetricNames) -> list[str]:
+    listed = [n for alternatives, _, _ in _costs(names) for n in alternatives]
+    return [*names.started, *names.completed, *listed, *names.waiting]
 
 
 def _costs(names: MetricNames) -> list[tuple[tuple[str, ...], str, str]]:
@@ -86,7 +92,6 @@ def _costs(names: MetricNames) -> list[tuple[tuple[str, ...], str, str]]:
         ),
         (parts(names.ttft, "bucket"), "TTFT", "observed latency is not reported"),
         (parts(names.itl, "bucket"), "ITL", "observed latency is not reported"),
-        (names.waiting, "queue", "a backlog is not seen, only forecast"),
     ]
 
 

@@ -12,6 +12,7 @@ from models.series import Floats
 
 MODEL = "gpt-oss-120b"
 STARTED = "dynamo_frontend_requests_started_total"
+WAITING = "dynamo_frontend_queued_requests"
 
 MINUTES_A_FILE = 360
 
@@ -47,10 +48,11 @@ class Pod:
 
 @dataclass(frozen=True)
 class Export:
-    """Say what is exported: pods, and the minutes [a, b) in which nobody was scraped."""
+    """Say what is exported: pods, minutes [a, b) in which nobody was scraped, the gauge of an empty queue."""
 
     pods: Sequence[Pod]
     hole: tuple[int, int] = (0, 0)
+    queue: bool = False
     histograms: dict[str, tuple[dict[float, float], float]] = field(
         default_factory=lambda: {
             "dynamo_frontend_input_sequence_tokens": INPUT,
@@ -102,6 +104,10 @@ def _lines(
     yield f"# TYPE {STARTED.removesuffix('_total')} counter\n"
     for pod in export.pods:
         yield from samples(f"{STARTED}{{{_labels(pod, model=MODEL)}}}", counted[pod.name])
+    if export.queue:
+        yield f"# TYPE {WAITING} gauge\n"
+        for pod in export.pods:
+            yield from samples(f"{WAITING}{{{_labels(pod, model=MODEL)}}}", np.zeros(len(ones)))
     for name, (shares, mean) in export.histograms.items():
         yield f"# TYPE {name} histogram\n"
         for pod in export.pods:

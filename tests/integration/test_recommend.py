@@ -64,7 +64,7 @@ class Ground:
 def ground(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ground]:
     folder = tmp_path_factory.mktemp("prometheus")
     week = openmetrics.read_week(components.trace("azure_llm_2024_conv_week_1min.csv.gz"))
-    load(openmetrics.write(folder, week, Export(PODS, HOLE)), folder / "data")
+    load(openmetrics.write(folder, week, Export(PODS, HOLE, queue=True)), folder / "data")
     (folder / "profile.json").write_text(dump(_profile()))
     state = folder / "state.yaml"
     state.write_text("pools: {prefill: {replicas: 6}, decode: {replicas: 6}}\n")
@@ -180,7 +180,7 @@ def test_the_table_says_what_was_seen_and_what_is_unknown(ground: Ground) -> Non
 
     assert result.exit_code == 0
     assert "Demand of chat over 1m to 2024-05-19T00:00:00Z: 19.1 requests/s" in result.stdout
-    assert "Unknown: queue of chat" in result.stdout
+    assert "Unknown: prefix cache of chat" in result.stdout
     assert "Unknown: history of chat: 31 minutes are unknown" in result.stdout
 
 
@@ -240,7 +240,7 @@ def test_the_check_at_start_names_what_is_missing_and_what_it_costs(ground: Grou
         return {gap.what: gap.reason for gap in gaps}
 
     assert names.preset == "dynamo"
-    assert set(missing(MODEL)) == {"prefix cache of chat", "queue of chat"}
+    assert set(missing(MODEL)) == {"prefix cache of chat"}
     assert "hits are taken as none" in missing(MODEL)["prefix cache of chat"]
     other = missing("llama-3.1-70b")["demand of chat"]
     assert "there are series with model = 'gpt-oss-120b'" in other

@@ -34,7 +34,9 @@ def frontend(request: Request) -> tuple[int, str]:
     if query.startswith("timestamp("):
         return 200, success([series("", [(at, at) for at in moments])])
     if "requests_started" in query:
-        return 200, success([series("dynamo_frontend_requests_started_total", _rising(moments, 2.0))])
+        counter = series("dynamo_frontend_requests_started_total", _rising(moments, 2.0))
+        waiting = series("dynamo_frontend_queued_requests", [(at, 0) for at in moments])
+        return 200, success([counter, waiting] if "queued_requests" in query else [counter])
     found = []
     for name, mean in (("input", 1000.0), ("output", 200.0)):
         base = f"dynamo_frontend_{name}_sequence_tokens"

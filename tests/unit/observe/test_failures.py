@@ -11,7 +11,7 @@ import pytest
 from config.metrics import read_metrics
 from models.decision import Record, Status
 from models.errors import ObserveError
-from models.observation import ClassDemand, Observation, PoolState
+from models.observation import Observation, PoolState
 from models.policy import ClassMatch, DecidePolicy, ForecastPolicy, PrometheusPolicy, TickPolicy
 from models.prediction import Forecast
 from models.values import RequestClass, Role, Slo
@@ -83,7 +83,8 @@ def lengths() -> list[object]:
 def healthy(request: Request) -> tuple[int, str]:
     if request.path.endswith("query_range"):
         return 200, success(lengths())
-    return 200, success([] if request.query["query"].startswith("up{") else [counter()])
+    waiting = series("dynamo_frontend_queued_requests", [(NOW_S - 15.0 * i, 0) for i in range(60)][::-1])
+    return 200, success([] if request.query["query"].startswith("up{") else [counter(), waiting])
 
 
 def test_the_same_tick_lowers_counts_when_prometheus_is_well() -> None:
@@ -251,30 +252,6 @@ def test_completions_stand_in_for_arrivals_and_say_that_they_are_biased() -> Non
 
     assert seen.demand["chat"].arrivals_rps == pytest.approx(2.0)
     assert any("late and low while a queue grows" in gap.reason for gap in seen.gaps)
-
-
-def test_a_class_whose_series_vanished_after_a_restart_is_idle() -> None:
-    assert _email_demand(ever_seen=True).arrivals_rps == 0.0
-
-
-def test_a_class_that_was_never_seen_is_unknown_and_not_zero() -> None:
-    assert _email_demand(ever_seen=False).arrivals_rps is None
-
-
-def _email_demand(ever_seen: bool) -> ClassDemand:
-    def respond(request: Request) -> tuple[int, str]:
-        query = request.query["query"]
-        if request.path.endswith("query_range"):
-            return 200, success(lengths())
-        if query.startswith("count"):
-            past: list[object] = [{"metric": {"__name__": STARTED}, "value": [NOW_S, "1"]}]
-            return 200, success(past if ever_seen else [], "vector")
-        return 200, success([] if 'kind="email"' in query or query.startswith("up{") else [counter()])
-
-    matches = [ClassMatch("pages", labels={"kind": "pages"}), ClassMatch("email", labels={"kind": "email"})]
-    with answering(respond) as prometheus:
-        watching = PrometheusObserver(server(prometheus.url), NAMES, Target(MODEL, matches, {}), Pools())
-        return watching.observe(NOW_S).demand["email"]
 
 
 def test_a_passing_fault_is_tried_again() -> None:
