@@ -21,7 +21,8 @@ class SimulatedObserver:
 
     Arrivals are requests started: they do not saturate. A length is known once its request has completed,
     as with a frontend's histograms; tokens per second are arrivals times the mean lengths of the window's
-    completions, or of the last ones before. Until a class has completed a request they are a Gap.
+    completions, or of the last ones before. Until a class has completed a request they are a Gap; its mix,
+    without which nothing can be sized, is then that of the requests that arrived.
     """
 
     def __init__(self, fleet: Fleet, scale: TimeScale, classes: Sequence[str]) -> None:
@@ -40,10 +41,8 @@ class SimulatedObserver:
         """Return what is true at `now_s`, to which the fleet must have been advanced."""
         fleet, ledger = self._fleet, self._fleet.ledger
         window_s = max(now_s - self._looked_s, 1e-9)
-        counts = np.bincount(
-            ledger.workload.class_index[self._arrived : ledger.arrivals],
-            minlength=len(ledger.workload.class_names),
-        )
+        came: Index = np.arange(self._arrived, ledger.arrivals, dtype=np.intp)
+        sent = ledger.workload.class_index[came]
         done = np.array(ledger.finished[self._finished :], dtype=np.intp)
         kinds = ledger.workload.class_index[done]
         simulated_s = self._scale.simulated_span_s(window_s)
@@ -51,8 +50,8 @@ class SimulatedObserver:
         for name in self._classes:
             number = self._number.get(name, -1)
             mine = done[kinds == number]
-            arrivals = int(counts[number]) if number >= 0 else 0
-            demand[name] = self._demand(name, arrivals / simulated_s, mine)
+            new = came[sent == number]
+            demand[name] = self._demand(name, new.size / simulated_s, mine, new)
             latency[name] = self._latency(mine)
             if demand[name].prefill_tokens_per_s is None:
                 gaps.append(Gap(f"lengths of {name}", "no request has completed yet"))
@@ -68,24 +67,30 @@ class SimulatedObserver:
             gaps=tuple(gaps),
         )
 
-    def _demand(self, name: str, rate_rps: float, done: Index) -> ClassDemand:
+    def _demand(self, name: str, rate_rps: float, done: Index, came: Index) -> ClassDemand:
         recent = np.concatenate((self._recent.get(name, done[:0]), done))[-_RECENT:]
         self._recent[name] = recent
         if recent.size == 0:
-            return ClassDemand(rate_rps, *((0.0, 0.0) if rate_rps == 0 else (None, None)))
+            if came.size == 0:
+                return ClassDemand(rate_rps, 0.0, 0.0)
+            return ClassDemand(rate_rps, None, None, self._mix(came[-_RECENT:]))
         workload = self._fleet.ledger.workload
-        isl, osl, cached = (
-            column[recent].astype(np.float64)
-            for column in (workload.isl_tokens, workload.osl_tokens, workload.cached_tokens)
-        )
         lengths = done if done.size else recent
         work = np.maximum(workload.isl_tokens[lengths] - workload.cached_tokens[lengths], 1)
         return ClassDemand(
             arrivals_rps=rate_rps,
             prefill_tokens_per_s=rate_rps * float(work.mean()),
             decode_tokens_per_s=rate_rps * float(workload.osl_tokens[lengths].mean()),
-            mix=RequestMix.from_samples(isl, osl, cached),
+            mix=self._mix(recent),
         )
+
+    def _mix(self, requests: Index) -> RequestMix:
+        workload = self._fleet.ledger.workload
+        isl, osl, cached = (
+            column[requests].astype(np.float64)
+            for column in (workload.isl_tokens, workload.osl_tokens, workload.cached_tokens)
+        )
+        return RequestMix.from_samples(isl, osl, cached)
 
     def _latency(self, done: Index) -> LatencyReading:
         if done.size == 0:

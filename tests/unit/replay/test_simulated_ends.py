@@ -27,10 +27,26 @@ def test_arrivals_are_counted_when_they_start_and_not_when_they_are_served() -> 
     assert seen.demand["chat"].arrivals_rps == pytest.approx(expected)
     assert seen.queue is not None
     assert seen.queue.requests == expected * 60
-    # Nothing has completed, so that no length is known: a gap, never a zero.
+    # Nothing has completed, so that no length was measured: a gap, never a zero.
     assert seen.demand["chat"].prefill_tokens_per_s is None
-    assert seen.demand["chat"].mix is None
     assert [gap.what for gap in seen.gaps] == ["lengths of chat"]
+
+
+def test_until_something_completes_the_mix_is_that_of_what_arrived() -> None:
+    workload = Workload.of([1.0, 2.0, 70.0], [1000, 3000, 9000], 50, class_names=("chat",))
+    fleet = stage(workload).fleet({Role.PREFILL: 0, Role.DECODE: 0})
+    observer = SimulatedObserver(fleet, TimeScale(0.0), ["chat", "mail"])
+    fleet.advance(60.0)
+    first = observer.observe(60.0).demand
+    fleet.advance(120.0)
+    second = observer.observe(120.0).demand["chat"].mix
+
+    assert first["chat"].mix is not None
+    assert first["chat"].mix.mean_prefill_tokens == pytest.approx(2000.0)
+    assert first["chat"].mix.mean_osl_tokens == pytest.approx(50.0)
+    assert first["mail"].mix is None
+    assert second is not None
+    assert second.mean_prefill_tokens == pytest.approx(9000.0)
 
 
 def test_windows_follow_each_other_without_overlap_or_hole() -> None:
