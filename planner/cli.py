@@ -1,11 +1,10 @@
 """Run `headgate`: a group whose commands load only when they are called, so that help answers at once."""
 
 import importlib
-import sys
 
 import click
 
-from models.errors import HeadgateError
+from config.commandline import run
 from models.version import VERSION
 
 # One line a command; its module is imported when it runs.
@@ -47,26 +46,4 @@ def headgate() -> None:
 
 def main() -> None:
     """Run the command line; what is wrong is one line on stderr and exit code 1."""
-    try:
-        headgate.main(standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
-    except click.exceptions.Abort:
-        click.echo("Stopped.", err=True)
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except HeadgateError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(1)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
-    except OSError as error:
-        # Input and output files are looked after where they are used; this is a full or closed stdout.
-        click.echo(f"Error: {error.strerror or error}", err=True)
-        sys.exit(1)
-    except MemoryError:
-        click.echo("Error: there is not enough memory for this", err=True)
-        sys.exit(1)
+    run(headgate)

@@ -3,65 +3,18 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from models import units
-from models.errors import ConfigError, HeadgateError
+from config.commandline import DURATION, FILE, QUANTILE, RATE, TOKENS, run
+from config.textfile import replace_text
+from models.errors import ConfigError
 
 if TYPE_CHECKING:
     from models.artifact import Profile
-
-FILE = click.Path(path_type=Path, dir_okay=False)
-
-
-class Quantity(click.ParamType[float]):
-    """Read a duration such as 300ms, or a count such as 8k."""
-
-    def __init__(self, kind: str, least: float, most: float) -> None:
-        """Choose what to read, `duration` or `count`, from `least` to `most` seconds or pieces."""
-        self.name = kind
-        self._least = least
-        self._most = most
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return seconds or a plain count; a usage error says what to write instead."""
-        if isinstance(value, float):
-            return value
-        is_duration = self.name == "duration"
-        try:
-            number = units.duration_s(str(value)) if is_duration else units.count(str(value))
-        except ValueError as error:
-            self.fail(str(error), param, ctx)
-        show = units.show_duration if is_duration else units.show_count
-        if not self._least <= number <= self._most:
-            self.fail(f"{value!r} is not from {show(self._least)} to {show(self._most)}", param, ctx)
-        return number
-
-
-class Share(click.FloatRange):
-    """Read a share that a promise can be kept for; "nan" is none."""
-
-    def __init__(self) -> None:
-        """Bound it where the analysis of tails still holds."""
-        super().__init__(0.5, 0.9999)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the share; a usage error says which there may be."""
-        number: float = super().convert(value, param, ctx)
-        if math.isnan(number):
-            self.fail(f"{value!r} is not a number", param, ctx)
-        return number
-
-
-# No engine measures less than a microsecond, and nobody waits for a day.
-DURATION = Quantity("duration", 1e-6, 86_400.0)
-TOKENS = Quantity("count", 1, 10_000_000)
-RATE = Quantity("count", 1e-6, 1e9)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -91,7 +44,7 @@ def profiler() -> None:
 @click.option("--e2e", type=DURATION, help="Promise: time to the last token, such as 500ms.")
 @click.option(
     "--quantile",
-    type=Share(),
+    type=QUANTILE,
     default=0.99,
     show_default=True,
     help="Share of requests that must keep the promise.",
@@ -108,7 +61,7 @@ def sweep(**options: Any) -> None:
     from datetime import UTC, datetime
 
     from models.artifact import Question, dump, parse
-    from profiler.publish import profile, write_text
+    from profiler.publish import profile
     from profiler.wiring import bench
 
     work = bench(
@@ -131,13 +84,13 @@ def sweep(**options: Any) -> None:
     created_at = datetime.now(UTC).replace(microsecond=0).isoformat()
     with _Progress() as progress:
         text = dump(profile(work, question, created_at, progress.update))
-    write_text(text, options["out"])
+    replace_text(text, options["out"])
     click.echo(f"Wrote {options['out']}", err=True)
     published = parse(text, str(options["out"]))
     if options["report"]:
         from models.render.profile_page import render
 
-        write_text(render(published), options["report"])
+        replace_text(render(published), options["report"])
         click.echo(f"Wrote {options['report']}", err=True)
     if options["output"] == "json":
         click.echo(json.dumps(_summary(published), indent=2))
@@ -173,29 +126,7 @@ def show(file: Path, output: str) -> None:
 
 def main() -> None:
     """Run the command line; what is wrong is one line on stderr and exit code 1."""
-    try:
-        profiler.main(standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
-    except click.exceptions.Abort:
-        click.echo("Stopped.", err=True)
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except HeadgateError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(1)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
-    except OSError as error:
-        # Input and output files are looked after where they are used; this is a full or closed stdout.
-        click.echo(f"Error: {error.strerror or error}", err=True)
-        sys.exit(1)
-    except MemoryError:
-        click.echo("Error: there is not enough memory for this", err=True)
-        sys.exit(1)
+    run(profiler)
 
 
 def _show_table(published: Profile, wide: bool) -> None:

@@ -1,12 +1,9 @@
-"""Put a profile together and write it so that a reader sees the whole file or none of it."""
+"""Put a profile together from a sweep, a selection and their sources."""
 
-import os
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 
-from models.artifact import LeftOut, ProfileArtifact, Question, dump
-from models.errors import ArtifactError, InfeasibleError
+from models.artifact import LeftOut, ProfileArtifact, Question
+from models.errors import InfeasibleError
 from profiler.pareto import front
 from profiler.selecting import select
 from profiler.sweep import Progress, sweep
@@ -46,40 +43,3 @@ def _nothing_fits(bench: Bench, left_out: Sequence[LeftOut]) -> str:
         f"{bench.arch.name} fits {bench.hardware.name} in none of these layouts ({'; '.join(reasons)}); "
         "name wider ones, or take GPUs with more memory"
     )
-
-
-def write(artifact: ProfileArtifact, path: Path) -> None:
-    """Write the artifact beside its place and move it there; raises ArtifactError when it cannot."""
-    write_text(dump(artifact), path)
-
-
-def write_text(text: str, path: Path) -> None:
-    """Replace a file's text in one step, its folder made if need be.
-
-    A link keeps its place, and what it leads to is replaced; a pipe or a device is written to. Raises
-    ArtifactError when the place cannot be written.
-    """
-    try:
-        if path.exists() and not path.is_file():
-            path.write_text(text, encoding="utf-8")
-        else:
-            _replace(text, path.resolve())
-    except OSError as error:
-        raise ArtifactError(f"{path}: cannot be written: {error.strerror or error}") from None
-
-
-def _replace(text: str, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    beside = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes private files; a profile is read by the planner's user.
-        beside.chmod(0o644)
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise

@@ -21,6 +21,8 @@ Floats = NDArray[np.float64]
 # tail, where promises break (bins between the 0, 10, 30, 50, 70, 85, 95, 99 and 100 % quantiles).
 _BATCH_Z = np.array([-1.755, -0.853, -0.253, 0.253, 0.764, 1.295, 1.924, 2.665])
 _NO_RATE_RPS = 1e-12
+# The utilisation that a throughput-only class may count on: nearer to 1 a queue outlasts every forecast.
+SUSTAINED = 0.97
 BATCH_WEIGHT = np.array([0.10, 0.20, 0.20, 0.20, 0.15, 0.10, 0.04, 0.01])
 
 
@@ -156,14 +158,15 @@ class FleetModel:
     def attainment(self, fleet: Mapping[Role, int]) -> Floats:
         """Return the share of each class that keeps its promise, shape (scenarios, classes).
 
-        A throughput-only class keeps it to the share that is served at all: 1 below saturation, the inverse
-        of the utilisation above.
+        A throughput-only class keeps it to the share that is served at all: 1 up to a sustained
+        utilisation, falling with its inverse above.
         """
         return self.attainment_of(self.waits(self.prefill_count(fleet)), self.steps(self.decode_count(fleet)))
 
     def attainment_of(self, waits: Waits, steps: Steps) -> Floats:
         """Return attainment for any combination of queue and batch, shape (scenarios, classes)."""
-        served = 1.0 / np.maximum(np.maximum(waits.utilisation, steps.utilisation), 1.0)
+        busy = np.maximum(waits.utilisation, steps.utilisation)
+        served = 1.0 / np.maximum(busy / SUSTAINED, 1.0)
         alive = (waits.utilisation < 1.0) & steps.stable
         out = np.empty_like(self.rates)
         for i, c in enumerate(self.classes):

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from planner.commands.options import FILE, Quantity, config_option, output_option, profile_option
+from config.commandline import FILE, Quantity
+from planner.commands.options import config_option, output_option, profile_option
 
 if TYPE_CHECKING:
     from models.observation import Gap
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 CHANGE, HELD = 3, 4
 _FIRST_YEAR = 2000
-# A weekly season needs eight days; a year by the minute is what a Prometheus answers within reason.
+# The default is what a running planner keeps (planner.history.SPAN_S), so that a restart forgets nothing.
 _HISTORY = Quantity("duration", 0.0, 366 * 86_400.0)
 
 
@@ -50,7 +51,7 @@ class Moment(click.ParamType[float]):
 @profile_option
 @click.option("--at", type=Moment(), help="Moment to look at, RFC 3339, such as 2026-11-27T09:30:00Z. [now]")
 @click.option("--cluster-state", type=FILE, help="YAML or JSON with the pools; default: all at their floors.")
-@click.option("--history", type=_HISTORY, default="8d", show_default=True, help="How much to read back.")
+@click.option("--history", type=_HISTORY, default="28d", show_default=True, help="How much to read back.")
 @click.option("--exit-code", is_flag=True, help="Exit 3 when a change is recommended, 4 when held.")
 @click.option("--report", type=FILE, help="HTML report to write as well.")
 @output_option("table", "wide", "json", "yaml")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from planner.commands.options import FILE, FiniteRange, config_option, output_option, profile_option
+from config.commandline import FILE, FiniteRange
+from planner.commands.options import config_option, output_option, profile_option
 from planner.commands.reportfile import check_folder, write_report
 
 if TYPE_CHECKING:

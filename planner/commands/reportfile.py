@@ -1,12 +1,11 @@
-"""Write a report so that a reader sees the whole file or none of it."""
+"""Place a report: look at its folder before the work, write it after."""
 
 import os
-import tempfile
 from pathlib import Path
 
 import click
 
-from models.errors import InputError
+from config.textfile import replace_text
 
 
 def check_folder(path: Path, option: str) -> None:
@@ -22,31 +21,6 @@ def check_folder(path: Path, option: str) -> None:
 
 
 def write_report(html: str, path: Path) -> None:
-    """Replace a file in one step, its folder made if need be, and say on stderr where it is.
-
-    A link keeps its place, and what it leads to is replaced; a pipe or a device is written to. Raises
-    InputError when the place cannot be written.
-    """
-    try:
-        if path.exists() and not path.is_file():
-            path.write_text(html, encoding="utf-8")
-        else:
-            _replace(html, path.resolve())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be written: {error.strerror or error}") from None
+    """Write a report whole, and say on stderr where it is; raises InputError when it cannot be written."""
+    replace_text(html, path)
     click.echo(f"Report: {path}", err=True)
-
-
-def _replace(html: str, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    beside = Path(name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(html)
-        # mkstemp makes private files; a report is there to be handed on.
-        beside.chmod(0o644)
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from planner.commands.options import FILE
+from config.commandline import FILE
 
 if TYPE_CHECKING:
     from planner.loop import Job

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from planner.commands.options import COUNT, DURATION, FILE, TOKENS, FiniteRange, output_option
+from config.commandline import COUNT, DURATION, FILE, TOKENS, FiniteRange
+from planner.commands.options import output_option
 
 if TYPE_CHECKING:
     from models.plan.question import Answer

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.textfile import replace_text
 from models.artifact import ProfileArtifact, Question, dump, parse
-from models.errors import ArtifactError
+from models.errors import ArtifactError, InputError
 from models.values import Role
-from profiler.publish import profile, write
+from profiler.publish import profile
 from profiler.wiring import bench
 
 AT = "2025-11-28T06:00:00+00:00"
@@ -66,8 +67,8 @@ def test_a_changed_digit_breaks_the_digest(at: int, digit: str) -> None:
 
 def test_writing_replaces_the_file_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
     path = tmp_path / "new" / "profile.json"
-    write(ARTIFACT, path)
-    write(replace(ARTIFACT, created_at="later"), path)
+    replace_text(dump(ARTIFACT), path)
+    replace_text(dump(replace(ARTIFACT, created_at="later")), path)
 
     assert parse(path.read_text(), "p").artifact.created_at == "later"
     assert [entry.name for entry in path.parent.iterdir()] == ["profile.json"]
@@ -76,5 +77,5 @@ def test_writing_replaces_the_file_and_leaves_nothing_beside_it(tmp_path: Path) 
 def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(ArtifactError, match=r"profile\.json: cannot be written"):
-        write(ARTIFACT, tmp_path / "file" / "profile.json")
+    with pytest.raises(InputError, match=r"profile\.json: cannot be written"):
+        replace_text(dump(ARTIFACT), tmp_path / "file" / "profile.json")
