@@ -1,8 +1,10 @@
 """Read the README as a stranger does: its commands in order, what each should print, and what it names."""
 
+import json
 import re
+import textwrap
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 from tests.components import REPOSITORY
@@ -10,6 +12,7 @@ from tests.components import REPOSITORY
 README = REPOSITORY / "README.md"
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_QUOTES = re.compile(r"\n*((?:^>.*\n)+)", re.MULTILINE)
 _HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1")
 _EXITS = re.compile(r"#\s*exits (\d+)\s*$")
 
@@ -54,7 +57,10 @@ def prose() -> str:
 
 @cache
 def commands() -> tuple[Command, ...]:
-    """Return every command of every sh block, in order; a text block below belongs to the last one."""
+    """Return every command of every sh block, in order.
+
+    A text block below is what the last of them prints, and so are the long lines quoted below that.
+    """
     found: list[Command] = []
     end_of_last = -1
     for block in _FENCE.finditer(text()):
@@ -64,10 +70,16 @@ def commands() -> tuple[Command, ...]:
             found += list(_commands(body, first))
             end_of_last = block.end()
         elif kind == "text" and found and _is_near(end_of_last, block.start()):
-            shown = tuple(line for line in body.splitlines() if line.strip() and line.strip() != "...")
-            last = found.pop()
-            found.append(Command(last.line, last.text, last.exit_code, shown))
+            shown = [line for line in body.splitlines() if line.strip() and line.strip() != "..."]
+            found[-1] = replace(found[-1], excerpt=(*shown, *_quotes(block.end())))
     return tuple(found)
+
+
+def _quotes(begin: int) -> list[str]:
+    """Return the quoted lines that follow, each put together from its wrapped pieces."""
+    found = _QUOTES.match(text(), begin)
+    plain = re.sub(r"^> ?", "", found[1], flags=re.MULTILINE) if found else ""
+    return [" ".join(part.split()) for part in plain.split("\n\n") if part.strip()]
 
 
 def _is_near(end: int, start: int) -> bool:
@@ -94,6 +106,20 @@ def _commands(body: str, first: int) -> Iterator[Command]:
         yield Command(number - len(gathered) + 1, "\n".join(gathered) + "\n", int(code[1]) if code else 0)
         gathered, ends = [], None
     assert not gathered, f"README line {first}: a command does not end: {gathered[0]}"
+
+
+def quoted(line: str) -> str:
+    """Write one line of output as the README quotes it."""
+    wrap = textwrap.TextWrapper(118, break_on_hyphens=False, break_long_words=False)
+    wrap.initial_indent = wrap.subsequent_indent = "> "
+    return wrap.fill(line)
+
+
+def shape(line: str) -> str:
+    """Return what stays of a line when its figures change; of JSON, its keys."""
+    if line.startswith("{"):
+        return " ".join(json.loads(line))
+    return re.sub(r"[\d.,\s]+", " ", re.sub(r"[0-9a-f]{64}", "", line)).strip()
 
 
 def languages() -> set[str]:
