@@ -171,6 +171,8 @@ class DecodeReplica:
             self._reserved -= tokens + self._fixed
             self.loads[self.position] -= tokens
             ledger.finish_s[request] = last
+            # The first token was foretold at the pace of its batch then; a batch that shrank is faster.
+            ledger.first_token_s[request] = min(ledger.first_token_s[request], last)
             ledger.state[request] = COMPLETED
             ledger.finished.append(request)
 
