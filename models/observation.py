@@ -89,6 +89,14 @@ class PoolState:
         """Replicas that occupy GPUs."""
         return self.ready + len(self.starting) + self.draining
 
+    def in_flight(self, now_s: float, p99_s: float) -> int:
+        """Count the starting replicas that can be expected to arrive: not stuck, not past their P99."""
+        return sum(1 for s in self.starting if s.stuck is None and now_s - s.since_s <= p99_s)
+
+    def counted(self, now_s: float, p99_s: float) -> int:
+        """Count the replicas that serve or will: those asked for, less those that cannot start."""
+        return self.desired - (len(self.starting) - self.in_flight(now_s, p99_s))
+
 
 @dataclass(frozen=True, slots=True)
 class Observation:

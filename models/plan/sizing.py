@@ -33,7 +33,11 @@ def size(
     if extra_rps > 0:
         ahead = ahead.with_backlog(extra_rps)
         search = bind(ahead, layouts, policy)
-    running = {role: pool.desired for role, pool in observation.pools.items()}
+    running = {
+        role: observation.pools[role].counted(observation.at_s, policy.pools[role].startup_p99_s)
+        for role in layouts
+        if role in observation.pools
+    }
     need = find_need(search, policy, running)
     calm = bind(ahead.median(), layouts, policy)
     held = _hold(observation, forecast, layouts, policy, need, ahead, running)

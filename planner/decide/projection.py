@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from models.decision import Adjustment, Reason
 from models.values import Role
 from planner.decide.guard import Change, Context, Proposal, Verdict, adjust
-from planner.decide.startup import in_flight
 
 
 def projection(proposal: Proposal, context: Context) -> Verdict:
@@ -109,7 +108,7 @@ def _ups_within_free(proposal: Proposal, context: Context) -> Iterator[Change]:
 def _occupying(role: Role, context: Context) -> int:
     """Count the replicas that hold GPUs or will: not those that wait for GPUs they may never get."""
     pool = context.observation.pools[role]
-    coming = in_flight(pool, context.observation.at_s, context.plan.pools[role].startup_p99_s)
+    coming = pool.in_flight(context.observation.at_s, context.plan.pools[role].startup_p99_s)
     unborn = max(pool.desired - pool.ready - len(pool.starting), 0)
     return pool.ready + coming + pool.draining + unborn
 
