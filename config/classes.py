@@ -67,7 +67,7 @@ class SloSettings(Section):
         gt=0,
         lt=1,
         description="Share of this class's arrivals, over the forecast distribution, that must meet every "
-        "stated limit. null: the deployment's `attainment`.",
+        "stated limit. null: the deployment's `attainment`, or `quantile` where that is less.",
     )
 
     @model_validator(mode="after")

@@ -74,9 +74,16 @@ class PlanPolicy:
         return max(p.startup_s for p in self.pools.values()) / self.hold_horizon_s()
 
     def targets(self) -> dict[str, float]:
-        """Return the attainment that each class asks for: its own, or the deployment's."""
+        """Return the attainment that each class asks for.
+
+        Its own where it states one; else the deployment's, or the quantile of its promise where that is
+        less: a promise to 95 % of requests is kept by 95 %.
+        """
         return {
-            c.name: self.attainment if c.slo.attainment is None else c.slo.attainment for c in self.classes
+            c.name: min(self.attainment, 1.0 if c.slo.throughput_only else c.slo.quantile)
+            if c.slo.attainment is None
+            else c.slo.attainment
+            for c in self.classes
         }
 
     def placeable(self, counts: Mapping[Role, int], gpus: Mapping[Role, int]) -> bool:

@@ -12,12 +12,14 @@ import click
 from config.commandline import DURATION, FILE, QUANTILE, RATE, TOKENS, run
 from config.textfile import replace_text
 from models.errors import ConfigError
+from models.version import VERSION
 
 if TYPE_CHECKING:
     from models.artifact import Profile
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="headgate-profiler")
 def profiler() -> None:
     """Profile a model once, before it goes live: which layouts fit, how fast they are, which to run."""
 

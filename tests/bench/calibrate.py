@@ -1,4 +1,4 @@
-"""Fit an engine's six constants on published measurements: `python -m tests.bench.calibrate` prints them."""
+"""Fit an engine's six constants on published measurements, and show the estimator beside them."""
 
 import math
 from collections.abc import Sequence
@@ -98,27 +98,24 @@ def fit(target: Target, runs: Sequence[Run]) -> EngineConstants:
     return replace(best, request_s=target.first_token_s - engine_s)
 
 
-def main() -> None:
-    """Print the fit of each engine beside what its card holds."""
+def run() -> dict[str, str]:
+    """Fit each engine anew and set it beside what its card holds, run by run."""
+    figures: dict[str, str] = {}
     for target in TARGETS:
         runs = read_runs(fact("gb200_measured.csv"), target.model)
         fitted, card = fit(target, runs), card_constants(target)
-        print(f"{target.engine}: {len(runs)} runs of {target.model}")
         for name in (*NAMES, "request_s"):
-            print(f"  {name:14} fitted {getattr(fitted, name):.4g}  card {getattr(card, name):.4g}")
+            figures[f"{target.engine} {name}"] = (
+                f"fitted {getattr(fitted, name):.4g}, card {getattr(card, name):.4g}"
+            )
         for label, constants in (("fitted", fitted), ("card", card)):
             roofline = estimator(target, constants)
             errors = tpot_errors(runs, roofline)
-            print(
-                f"  {label}: TPOT MAPE {mape(errors):.1%}, worst {max(errors, key=abs):+.0%}, "
+            figures[f"{target.engine} {label}"] = (
+                f"TPOT MAPE {mape(errors):.1%} of {len(runs)} runs, worst {max(errors, key=abs):+.0%}, "
                 f"bulk prefill {bulk_tokens_per_s_per_gpu(target, roofline):,.0f} tokens/s/GPU"
             )
-        for run, error in zip(runs, tpot_errors(runs, estimator(target, card)), strict=True):
-            print(
-                f"    {run.layout.name:6} {run.concurrency:5} users  batch {run.batch:7.1f}  "
-                f"measured {run.tpot_s * 1e3:6.2f} ms  {error:+.0%}"
-            )
-
-
-if __name__ == "__main__":
-    main()
+        for each, error in zip(runs, tpot_errors(runs, estimator(target, card)), strict=True):
+            name = f"{target.engine} {each.layout.name} x {each.concurrency} users"
+            figures[name] = f"measured {each.tpot_s * 1e3:.2f} ms, {error:+.0%}"
+    return figures
