@@ -12,6 +12,9 @@ from models.observation import Observation
 from models.prediction import Forecast, SignalForecast
 from models.values import RequestClass, Signal
 
+# Beyond this ratio lengths did not drift: one of two forecasts is wrong.
+_FAR = 1.25
+
 
 @dataclass(frozen=True, slots=True)
 class Scenarios:
@@ -88,10 +91,15 @@ def _class_loads(
 def _per_request(
     signal: SignalForecast | None, tokens: float, arrivals: tuple[float, ...], until_s: float
 ) -> tuple[float, ...]:
-    """Express a token forecast as a rate of requests of the mix's mean length."""
+    """Express a token forecast as a rate of requests of the mix's mean length.
+
+    Signals choose their models apart. Work far below what the arrivals of the same class imply was forecast
+    by a model that missed their jump; the arrivals are believed then.
+    """
     if signal is None:
         return arrivals
-    return tuple(value / max(tokens, 1e-9) for value in signal.peak(until_s))
+    work = tuple(value / max(tokens, 1e-9) for value in signal.peak(until_s))
+    return tuple(a if a > _FAR * w else w for a, w in zip(arrivals, work, strict=True))
 
 
 def _mix(observation: Observation, name: str, signals: Mapping[Signal, SignalForecast]) -> RequestMix | None:

@@ -76,6 +76,14 @@ def test_work_follows_the_token_forecast_not_the_arrivals() -> None:
     assert (load.rate_rps, load.decode_rps) == pytest.approx((100, 100))
 
 
+def test_work_that_missed_the_jump_of_its_arrivals_follows_them() -> None:
+    # Arrivals triple at once and their model knows; the decode signal's model stayed at the last value.
+    signals = {**rising(300, 0).signals["pages"], Signal.DECODE_TOKENS: ramp(100, 0, 50.0)}
+    found = scenarios(PAGES_ONLY, Forecast(AT_S, {"pages": signals}), [PAGES], 60)
+    assert found is not None
+    assert found.loads[1][0].decode_rps == pytest.approx(300)
+
+
 def test_the_recent_past_raises_a_forecast_that_dips() -> None:
     dip = rising(60, 0, recent=100.0)
     found = scenarios(PAGES_ONLY, dip, [PAGES], 60)
