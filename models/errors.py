@@ -7,7 +7,6 @@ HeadgateError                 what, where and what to do, as one message
 │   ├── ArtifactError         a profile artifact
 │   └── StateError            a cluster-state or journal file
 ├── ObserveError              a source of observations failed; the tick holds
-├── ActError                  a change could not be applied
 └── InfeasibleError           no layout at hand can do it, whatever the replica count
 """
 
@@ -38,10 +37,6 @@ class StateError(InputError):
 
 class ObserveError(HeadgateError):
     """Report a source of observations that did not answer usably."""
-
-
-class ActError(HeadgateError):
-    """Report a change that could not be applied."""
 
 
 class InfeasibleError(HeadgateError):

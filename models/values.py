@@ -117,14 +117,6 @@ class Slo:
         """Share of arrivals that must meet the promise."""
         return self.quantile if self.attainment is None else self.attainment
 
-    def met_by(self, ttft_s: float, itl_s: float, e2e_s: float) -> bool:
-        """Whether one finished request kept every promised limit."""
-        return (
-            (self.ttft_s is None or ttft_s <= self.ttft_s)
-            and (self.itl_s is None or itl_s <= self.itl_s)
-            and (self.e2e_s is None or e2e_s <= self.e2e_s)
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class RequestClass:

@@ -8,7 +8,6 @@ import numpy as np
 
 from models.forecast.base import NotYet
 from models.forecast.signal import Path, SignalFit, fit_signal, path
-from models.mix import RequestMix
 from models.observation import Observation
 from models.policy import ForecastPolicy
 from models.prediction import Forecast, SignalForecast
@@ -71,10 +70,6 @@ class Forecasting:
     def absorb(self, observation: Observation) -> None:
         """Remember the demand of one observation; a gap stays a gap."""
         self._history.absorb(observation)
-
-    def mix(self, name: str) -> RequestMix | None:
-        """Return the lengths last seen of a class; `None` until some were."""
-        return self._history.mix(name)
 
     def forecast(self, now_s: float) -> Forecast:
         """Return quantile paths from the minute nearest to `now_s`, with reasons for what is missing."""

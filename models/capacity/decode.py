@@ -46,7 +46,7 @@ class DecodeCurve:
         self.kv_bound = self.kv_sequences < layout.limits.max_num_seqs
         self.extrapolated = not surface.covers(context_tokens, surface.y[0]) or self.limit > surface.y[-1]
         self._segments = _segments(self.batches, self.itl_s)
-        self._capacity = self.limit / self.at(self.limit)
+        self.capacity_per_s = self.limit / self.at(self.limit)
 
     def at(self, batch: float) -> float:
         """Return the ITL in seconds at a batch; linear between grid points and beyond the last."""
@@ -66,7 +66,7 @@ class DecodeCurve:
         because ITL rises with it: variance = c * n / (1 - rho_d) with rho_d = x * dITL/dn and c the
         peakedness of arrivals; a router that balances over `sharing` replicas divides it.
         """
-        used = steps_per_s / self._capacity
+        used = steps_per_s / self.capacity_per_s
         if used >= 1.0:
             return DecodeState(self.limit, 0.0, self.limit, False, self.kv_bound, used)
         # While n stays under 1 a sequence decodes alone, at the ITL of batch 1.

@@ -117,11 +117,11 @@ class FleetModel:
     def offered(self, role: Role) -> float:
         """Return the replicas that the heaviest scenario would keep busy without a break."""
         if role is Role.DECODE:
-            return float((self.decode_rates @ self.osl_tokens).max()) / self._tokens_per_s()
+            return float((self.decode_rates @ self.osl_tokens).max()) / self.curve.capacity_per_s
         prefill = float((self.prefill_rates @ self.work_s).max())
         if role is Role.PREFILL:
             return prefill
-        return prefill + float((self.decode_rates @ self.osl_tokens).max()) / self._tokens_per_s()
+        return prefill + float((self.decode_rates @ self.osl_tokens).max()) / self.curve.capacity_per_s
 
     def waits(self, replicas: int) -> Waits:
         """Return the prefill queue of every scenario at a replica count."""
@@ -252,9 +252,6 @@ class FleetModel:
         if self.router is Router.ROUND_ROBIN:
             return self.arrival_cv2 / replicas
         return self.arrival_cv2
-
-    def _tokens_per_s(self) -> float:
-        return self.curve.limit / self.curve.at(self.curve.limit)
 
     def prefill_count(self, fleet: Mapping[Role, int]) -> int:
         """Return the replicas that prefill."""

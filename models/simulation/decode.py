@@ -91,11 +91,6 @@ class DecodeReplica:
         """Count the requests that must leave before the replica may stop."""
         return self._batch + len(self._waiting) + self.expected
 
-    @property
-    def kv_reserved_tokens(self) -> float:
-        """Tokens of KV cache that are spoken for."""
-        return self._reserved
-
     def expect(self, request: int) -> None:
         """Count a request that was routed here and is still on its way."""
         self.expected += 1

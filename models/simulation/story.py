@@ -15,7 +15,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.mix import RequestMix
 from models.series import Floats, Series
 from models.simulation.workload import Workload
 from models.values import Signal
@@ -152,13 +151,6 @@ class Story:
                 signal: Series.of(values / step_s, begin_s, _MINUTE_S) for signal, values in tokens.items()
             }
         return found
-
-    def mixes(self, seed: int = 0, samples: int = 4000) -> Mapping[str, RequestMix]:
-        """Return the length mix of each class, from a sample of requests."""
-        rng = np.random.default_rng([seed, 3])
-        return {
-            name: RequestMix.from_samples(*self._lengths(name).sample(samples, rng)) for name in self.classes
-        }
 
     def _lengths(self, name: str) -> Lengths:
         return self.pages_lengths if name == self.pages else self.email_lengths
