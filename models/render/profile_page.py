@@ -83,8 +83,8 @@ def _selection(artifact: ProfileArtifact) -> tuple[tuple[str, str], ...]:
             (role.value, f"{name} x {chosen.replicas.get(role, 0)}") for role, name in chosen.layouts.items()
         ]
         facts.append(("GPUs", number(chosen.gpus)))
-    if artifact.question and artifact.question.budget_gpus is not None:
-        facts.append(("GPU budget", number(artifact.question.budget_gpus)))
+    if artifact.question and artifact.question.budget_gpus:
+        facts.append(("GPU budget", words([f"{n} {name}" for name, n in artifact.question.budget_gpus.items()])))
     return tuple(facts)
 
 
@@ -129,8 +129,10 @@ def _origin(profile: Profile) -> tuple[tuple[str, str], ...]:
         ("Backend", artifact.backend),
         ("Created", artifact.created_at),
         ("Layouts", f"{len(artifact.layouts)} ({words([r.value for r in roles])})"),
-        ("GPUs per node", number(artifact.gpus_per_node)),
-        ("GPUs in one NVLink domain", number(artifact.scaleup_gpus)),
+        *(
+            (m.name, f"{plural(m.gpus_per_node, 'GPU')} a node, {number(m.scaleup_gpus)} in one NVLink domain")
+            for m in artifact.machines
+        ),
         ("Figures from", "; ".join(said) or "not stated"),
         ("Digest", profile.digest),
     )

@@ -8,6 +8,7 @@ from models.artifact import (
     EngineLimits,
     LayoutProfile,
     LeftOut,
+    Machine,
     ParetoPoint,
     Profile,
     ProfileArtifact,
@@ -15,6 +16,7 @@ from models.artifact import (
     Selection,
 )
 from models.decision import Adjustment, Decision, Outcome, Reason, Record, RoleSizing, Sizing, Status
+from models.mix import RequestMix
 from models.observation import (
     ClassDemand,
     Gap,
@@ -214,19 +216,19 @@ def profile(**changes: object) -> Profile:
     )
     artifact = ProfileArtifact(
         model="gpt-oss-120b",
-        hardware="gb200",
+        machines=(Machine("gb200", 4, 72),),
         engine="trtllm",
         backend="roofline",
         created_at="2026-11-20T08:15:00Z",
-        gpus_per_node=4,
-        scaleup_gpus=72,
         layouts=layouts,
         left_out=(
             LeftOut(Role.DECODE, "TP8", "8 key-value heads leave one per GPU: nothing is gained beyond TP4"),
             LeftOut(Role.PREFILL, "DEP16", "takes 16 GPUs, above the budget of 8 per replica"),
         ),
         pareto=pareto,
-        question=Question(180.0, 8_000.0, 50.0, 0.99, ttft_s=0.3, e2e_s=0.5, budget_gpus=40),
+        question=Question(
+            180.0, RequestMix.constant(8_000, 50), 0.99, ttft_s=0.3, e2e_s=0.5, budget_gpus={"gb200": 40}
+        ),
         selection=Selection(
             layouts={Role.PREFILL: "TP1", Role.DECODE: "TEP4"},
             replicas={Role.PREFILL: 20, Role.DECODE: 3},
