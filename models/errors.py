@@ -7,6 +7,8 @@ HeadgateError                 what, where and what to do, as one message
 │   ├── ArtifactError         a profile artifact
 │   └── StateError            a cluster-state or journal file
 ├── ObserveError              a source of observations failed; the tick holds
+├── MeasureError              a way of measuring broke down; the sweep stops and can be resumed
+├── ClusterError             a Kubernetes API server refused or did not answer
 └── InfeasibleError           no layout at hand can do it, whatever the replica count
 """
 
@@ -39,5 +41,18 @@ class ObserveError(HeadgateError):
     """Report a source of observations that did not answer usably."""
 
 
+class MeasureError(HeadgateError):
+    """Report a measurement that broke down: an endpoint that went away, a cluster that refuses."""
+
+
 class InfeasibleError(HeadgateError):
     """Report what no layout at hand can do: a model that fits none."""
+
+
+class ClusterError(HeadgateError):
+    """Report what a Kubernetes API server refused, with its HTTP `status`; 0 where it did not answer."""
+
+    def __init__(self, message: str, status: int = 0) -> None:
+        """Keep the status beside the message: 403 forbidden, 404 absent, 409 conflict, 422 invalid."""
+        super().__init__(message)
+        self.status = status

@@ -1,0 +1,237 @@
+"""Speak to a Kubernetes API server in plain dictionaries, whatever the kind of object."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from config.access import Access
+from models.errors import ClusterError
+
+if TYPE_CHECKING:
+    from kubernetes.dynamic.resource import Resource
+    from kubernetes.watch import Watch
+
+Manifest = dict[str, Any]
+
+CONNECT_S, READ_S = 10.0, 60.0
+# A watch is asked for anew after this time, which also bounds how late `stopped` is noticed.
+WATCH_S = 30
+GONE, NOT_FOUND = 410, 404
+
+
+class KubernetesCluster:
+    """Create, read, change, delete and watch objects; every failure is a ClusterError with its HTTP status."""
+
+    def __init__(self, access: Access) -> None:
+        """Connect; raises ClusterError when the server does not answer or does not know who asks."""
+        from kubernetes.dynamic import DynamicClient
+
+        self._found = access.found
+        self._host: str = access.client.configuration.host
+        # A cache of what the server offers would outlive the server: it is read anew, and kept nowhere.
+        with self._explained("reading what it offers"):
+            self._client = DynamicClient(access.client, cache_file="/dev/null/none")
+        self.namespace = access.namespace
+
+    @property
+    def version(self) -> str:
+        """The API server's version, such as `v1.34.1`."""
+        return str(self._client.version["kubernetes"]["gitVersion"])
+
+    def resource(self, api_version: str, kind: str) -> tuple[str, str, bool]:
+        """Return a kind's API group, its plural name and whether it lives in a namespace."""
+        found = self._resource(api_version, kind)
+        return found.group or "", found.name, bool(found.namespaced)
+
+    def create(self, manifest: Mapping[str, Any], dry_run: bool = False) -> Manifest:
+        """Create an object and return it as the server keeps it; a dry run is checked and not kept."""
+        api_version, kind, name, namespace = identity(manifest)
+        with self._explained(f"creating {kind} {namespace}/{name}"):
+            answer = self._client.create(
+                self._resource(api_version, kind),
+                body=dict(manifest),
+                namespace=namespace,
+                serialize=False,
+                _request_timeout=(CONNECT_S, READ_S),
+                **({"dry_run": "All"} if dry_run else {}),
+            )
+        return _object(answer.data)
+
+    def get(self, api_version: str, kind: str, name: str, namespace: str) -> Manifest | None:
+        """Return an object, `None` where there is none."""
+        try:
+            with self._explained(f"reading {kind} {namespace}/{name}"):
+                answer = self._client.get(
+                    self._resource(api_version, kind),
+                    name=name,
+                    namespace=namespace,
+                    serialize=False,
+                    _request_timeout=(CONNECT_S, READ_S),
+                )
+        except ClusterError as error:
+            if error.status == NOT_FOUND:
+                return None
+            raise
+        return _object(answer.data)
+
+    def find(self, api_version: str, kind: str, namespace: str, labels: str = "") -> list[Manifest]:
+        """Return the objects of a kind that carry the labels (`key=value,key=value`)."""
+        items, _ = self._list(self._resource(api_version, kind), namespace, labels)
+        return items
+
+    def patch(self, manifest: Mapping[str, Any]) -> Manifest:
+        """Merge into the object that the manifest names; with a resourceVersion in it only if that is current."""
+        api_version, kind, name, namespace = identity(manifest)
+        with self._explained(f"changing {kind} {namespace}/{name}"):
+            answer = self._client.patch(
+                self._resource(api_version, kind),
+                body=dict(manifest),
+                name=name,
+                namespace=namespace,
+                content_type="application/merge-patch+json",
+                serialize=False,
+                _request_timeout=(CONNECT_S, READ_S),
+            )
+        return _object(answer.data)
+
+    def delete(self, api_version: str, kind: str, name: str, namespace: str) -> bool:
+        """Delete an object, and what it owns after it; false where there was none."""
+        try:
+            with self._explained(f"deleting {kind} {namespace}/{name}"):
+                self._client.delete(
+                    self._resource(api_version, kind),
+                    name=name,
+                    namespace=namespace,
+                    body={"propagationPolicy": "Background"},
+                    serialize=False,
+                    _request_timeout=(CONNECT_S, READ_S),
+                )
+        except ClusterError as error:
+            if error.status == NOT_FOUND:
+                return False
+            raise
+        return True
+
+    def watch(
+        self, api_version: str, kind: str, namespace: str, labels: str, stopped: Callable[[], bool]
+    ) -> Iterator[tuple[str, Manifest]]:
+        """Yield (ADDED | MODIFIED | DELETED, object): what is there, then each change, until `stopped` says so.
+
+        A stream that ends is taken up where it ended; where it was cut off, or the server has forgotten that place
+        (410), all is read again, and what vanished meanwhile is yielded as DELETED. Raises ClusterError as the other calls.
+        """
+        from kubernetes.client.exceptions import ApiException
+        from kubernetes.watch import Watch
+        from urllib3.exceptions import HTTPError
+
+        resource = self._resource(api_version, kind)
+        known: dict[str, Manifest] = {}
+        version = None
+        while not stopped():
+            if version is None:
+                items, version = self._list(resource, namespace, labels)
+                yield from _differences(known, items)
+            watcher = Watch()
+            try:
+                for change, found in self._stream(watcher, resource, namespace, labels, version):
+                    version = found["metadata"]["resourceVersion"]
+                    if change == "DELETED":
+                        known.pop(found["metadata"]["name"], None)
+                    elif change in ("ADDED", "MODIFIED"):
+                        known[found["metadata"]["name"]] = found
+                    else:
+                        continue  # a bookmark: only the place
+                    yield change, found
+                    if stopped():
+                        return
+            except ApiException as error:
+                if error.status != GONE:
+                    raise self._error(error, f"watching {kind} in {namespace}") from None
+                version = None
+            except (HTTPError, OSError):
+                version = None  # cut off: read again, and a server that is gone then says so
+
+    def _stream(
+        self, watcher: "Watch", resource: "Resource", namespace: str, labels: str, version: str
+    ) -> Iterator[tuple[str, Manifest]]:
+        for event in watcher.stream(
+            resource.get,
+            namespace=namespace,
+            label_selector=labels or None,
+            resource_version=version,
+            serialize=False,
+            timeout_seconds=WATCH_S,
+            # A stream that is silent for longer than the server may leave it open is dead.
+            _request_timeout=(CONNECT_S, WATCH_S + READ_S),
+        ):
+            yield event["type"], event["raw_object"]
+
+    def _list(self, resource: "Resource", namespace: str, labels: str) -> tuple[list[Manifest], str]:
+        with self._explained(f"listing {resource.name} in {namespace}"):
+            answer = self._client.get(
+                resource,
+                namespace=namespace,
+                label_selector=labels or None,
+                serialize=False,
+                _request_timeout=(CONNECT_S, READ_S),
+            )
+        data = _object(answer.data)
+        # Items of a list do not say what they are.
+        kinds = {"apiVersion": resource.group_version, "kind": resource.kind}
+        return [{**kinds, **item} for item in data["items"]], data["metadata"]["resourceVersion"]
+
+    def _resource(self, api_version: str, kind: str) -> "Resource":
+        from kubernetes.dynamic.exceptions import ResourceNotFoundError, ResourceNotUniqueError
+
+        with self._explained(f"looking up {kind} of {api_version}"):
+            try:
+                found: Resource = self._client.resources.get(api_version=api_version, kind=kind)
+            except (ResourceNotFoundError, ResourceNotUniqueError):
+                raise ClusterError(
+                    f"{self._host} knows no {kind} of {api_version}: is its operator (CRD) installed, in this version?",
+                    NOT_FOUND,
+                ) from None
+        return found
+
+    @contextmanager
+    def _explained(self, doing: str) -> Iterator[None]:
+        from kubernetes.client.exceptions import ApiException
+        from urllib3.exceptions import HTTPError
+
+        try:
+            yield
+        except ApiException as error:
+            raise self._error(error, doing) from None
+        except (HTTPError, OSError) as error:
+            why = getattr(error, "reason", None) or error
+            raise ClusterError(f"{self._host} ({self._found}) does not answer: {doing}: {why}") from None
+
+    def _error(self, error: Any, doing: str) -> ClusterError:
+        try:
+            said = json.loads(error.body).get("message") or error.reason
+        except (TypeError, ValueError, AttributeError):
+            said = error.reason or "no reason given"
+        return ClusterError(f"{self._host}: {doing}: {said} (HTTP {error.status})", int(error.status or 0))
+
+
+def identity(manifest: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """Return the API version, kind, name and namespace of an object."""
+    metadata = manifest["metadata"]
+    return manifest["apiVersion"], manifest["kind"], metadata["name"], metadata.get("namespace", "")
+
+
+def _object(data: bytes) -> Manifest:
+    found: Manifest = json.loads(data)
+    return found
+
+
+def _differences(known: dict[str, Manifest], items: list[Manifest]) -> Iterator[tuple[str, Manifest]]:
+    """Bring `known` up to a list that was read, yielding what that changes."""
+    found = {item["metadata"]["name"]: item for item in items}
+    for name in [name for name in known if name not in found]:
+        yield "DELETED", known.pop(name)
+    for name, item in found.items():
+        change = "MODIFIED" if name in known else "ADDED"
+        known[name] = item
+        yield change, item
