@@ -29,9 +29,9 @@ class Access:
 def kubernetes_access(
     kubeconfig: Path | None = None, context: str | None = None, environ: Mapping[str, str] | None = None
 ) -> Access:
-    """Return access as kubectl would find it: the named kubeconfig, `KUBECONFIG`, ~/.kube/config, the pod's own.
+    """Return access as kubectl finds it: the named kubeconfig, `KUBECONFIG`, ~/.kube/config, the pod's own.
 
-    `environ` stands in for the process's environment. Raises ConfigError when there is none, or it is unusable.
+    `environ` stands in for the process's environment. Raises ConfigError when there is none that is usable.
     """
     variables = os.environ if environ is None else environ
     if kubeconfig is not None:
@@ -48,8 +48,8 @@ def kubernetes_access(
     if "KUBERNETES_SERVICE_HOST" in variables:
         return _from_service_account(folder, variables)
     raise ConfigError(
-        f"no cluster to talk to: there is no kubeconfig at {files[0]}, KUBECONFIG is not set, and this is no pod "
-        "(KUBERNETES_SERVICE_HOST is not set); name one with --kubeconfig"
+        f"no cluster to talk to: there is no kubeconfig at {files[0]}, KUBECONFIG is not set, and this is "
+        "no pod (KUBERNETES_SERVICE_HOST is not set); name one with --kubeconfig"
     )
 
 

@@ -21,7 +21,7 @@ GONE, NOT_FOUND = 410, 404
 
 
 class KubernetesCluster:
-    """Create, read, change, delete and watch objects; every failure is a ClusterError with its HTTP status."""
+    """Create, read, change, delete and watch objects; failures are ClusterErrors with their status."""
 
     def __init__(self, access: Access) -> None:
         """Connect; raises ClusterError when the server does not answer or does not know who asks."""
@@ -81,7 +81,7 @@ class KubernetesCluster:
         return items
 
     def patch(self, manifest: Mapping[str, Any]) -> Manifest:
-        """Merge into the object that the manifest names; with a resourceVersion in it only if that is current."""
+        """Merge into the object that the manifest names; a resourceVersion in it must be the current one."""
         api_version, kind, name, namespace = identity(manifest)
         with self._explained(f"changing {kind} {namespace}/{name}"):
             answer = self._client.patch(
@@ -116,10 +116,10 @@ class KubernetesCluster:
     def watch(
         self, api_version: str, kind: str, namespace: str, labels: str, stopped: Callable[[], bool]
     ) -> Iterator[tuple[str, Manifest]]:
-        """Yield (ADDED | MODIFIED | DELETED, object): what is there, then each change, until `stopped` says so.
+        """Yield (ADDED | MODIFIED | DELETED, object): what is there, then each change, until `stopped`.
 
-        A stream that ends is taken up where it ended; where it was cut off, or the server has forgotten that place
-        (410), all is read again, and what vanished meanwhile is yielded as DELETED. Raises ClusterError as the other calls.
+        A stream that ends is taken up where it ended; where it was cut off, or the server has forgotten that
+        place (410), all is read again, and what vanished meanwhile is yielded as DELETED.
         """
         from kubernetes.client.exceptions import ApiException
         from kubernetes.watch import Watch
@@ -189,7 +189,7 @@ class KubernetesCluster:
                 found: Resource = self._client.resources.get(api_version=api_version, kind=kind)
             except (ResourceNotFoundError, ResourceNotUniqueError):
                 raise ClusterError(
-                    f"{self._host} knows no {kind} of {api_version}: is its operator (CRD) installed, in this version?",
+                    f"{self._host} knows no {kind} of {api_version}: is its operator (CRD) installed?",
                     NOT_FOUND,
                 ) from None
         return found

@@ -65,6 +65,12 @@ class Document:
         return self.lines.get(path, 0)
 
 
+class Quoted(str):
+    """Mark text that stood in quotes or in a block, where a value without them may be a number."""
+
+    __slots__ = ()
+
+
 class _Loader(yaml.SafeLoader):
     """Resolve plain scalars as YAML 1.2 does: `no` is a word, 010 is ten, 1:30 and 2026-01-01 are text."""
 
@@ -85,6 +91,11 @@ for _tag, _pattern, _first in (
 
 def read_file(path: Path, kind: Kind = CONFIGURATION) -> Document:
     """Read a file of some kind; raises ConfigError when it cannot be read or is not a mapping."""
+    return read_text(read_file_text(path, kind), str(path), kind)
+
+
+def read_file_text(path: Path, kind: Kind = CONFIGURATION) -> str:
+    """Return the text of a file of some kind; raises ConfigError when it cannot be read or is no text."""
     try:
         with path.open("rb") as file:
             raw = file.read(MOST_BYTES + 1)
@@ -101,17 +112,37 @@ def read_file(path: Path, kind: Kind = CONFIGURATION) -> Document:
     if b"\0" in raw:
         raise ConfigError(f"{path}: is a binary file; a {kind.noun} is YAML text")
     try:
-        text = raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise ConfigError(f"{path}:{line}: is not UTF-8 text; save it as UTF-8") from None
-    return read_text(text, str(path), kind)
 
 
 def read_text(text: str, source: str, kind: Kind = CONFIGURATION) -> Document:
     """Read one YAML document; `source` names it in messages. Raises ConfigError when it is not a mapping."""
+    nodes = _compose(text, source)
+    if not nodes or _is_null(nodes[0]):
+        raise ConfigError(f"{source}: is empty; {kind.contents}")
+    if len(nodes) > 1:
+        line = nodes[1].start_mark.line + 1
+        raise ConfigError(f"{source}:{line}: a second document begins; keep one {kind.noun} in a file")
+    return _document(nodes[0], source, kind)
+
+
+def read_documents(text: str, source: str, kind: Kind) -> list[Document]:
+    """Read the YAML documents of a text, empty ones left out; raises ConfigError when one is not a mapping.
+
+    A scalar that stood in quotes is a `Quoted`: text for certain.
+    """
+    nodes = [node for node in _compose(text, source) if not _is_null(node)]
+    if not nodes:
+        raise ConfigError(f"{source}: is empty; {kind.contents}")
+    return [_document(node, source, kind, marks_quotes=True) for node in nodes]
+
+
+def _compose(text: str, source: str) -> list[Node]:
     try:
-        nodes = list(yaml.compose_all(text, Loader=_Loader))
+        return list(yaml.compose_all(text, Loader=_Loader))
     except yaml.MarkedYAMLError as error:
         raise ConfigError(f"{source}:{_line_of(error)}: is not valid YAML: {_what(error)}") from None
     except ReaderError as error:
@@ -119,16 +150,14 @@ def read_text(text: str, source: str, kind: Kind = CONFIGURATION) -> Document:
         raise ConfigError(f"{source}:{line}: holds a character that no text has; remove it") from None
     except RecursionError:
         raise ConfigError(f"{source}: is nested too deeply") from None
-    if not nodes or _is_null(nodes[0]):
-        raise ConfigError(f"{source}: is empty; {kind.contents}")
-    if len(nodes) > 1:
-        line = nodes[1].start_mark.line + 1
-        raise ConfigError(f"{source}:{line}: a second document begins; keep one {kind.noun} in a file")
-    if not isinstance(nodes[0], MappingNode):
-        found = "a list" if isinstance(nodes[0], SequenceNode) else "a single value"
-        raise ConfigError(f"{source}:1: is {found}; {kind.shape}")
+
+
+def _document(node: Node, source: str, kind: Kind, marks_quotes: bool = False) -> Document:
+    if not isinstance(node, MappingNode):
+        found = "a list" if isinstance(node, SequenceNode) else "a single value"
+        raise ConfigError(f"{source}:{node.start_mark.line + 1}: is {found}; {kind.shape}")
     document = Document({})
-    document.values = _Builder(document, source).build(nodes[0], (), 0)
+    document.values = _Builder(document, source, marks_quotes).build(node, (), 0)
     return document
 
 
@@ -163,9 +192,10 @@ def _what(error: yaml.MarkedYAMLError) -> str:
 class _Builder:
     """Turn nodes into plain values, noting lines and faults on the way."""
 
-    def __init__(self, document: Document, source: str) -> None:
+    def __init__(self, document: Document, source: str, marks_quotes: bool) -> None:
         self._document = document
         self._source = source
+        self._marks_quotes = marks_quotes
         self._values = 0
 
     def build(self, node: Node, path: KeyPath, depth: int) -> Any:
@@ -241,7 +271,8 @@ class _Builder:
         except ValueError:
             kind = "one that the value does not fit"
         self._refuse_tag(node, path, known=kind in ("str", "value"))
-        return text
+        quoted = self._marks_quotes and isinstance(node, ScalarNode) and node.style
+        return Quoted(text) if quoted else text
 
     def _refuse_tag(self, node: Node, path: KeyPath, known: bool) -> None:
         if not known:
