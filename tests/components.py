@@ -57,9 +57,38 @@ def chromium() -> Path:
     return _program(*names, remedy="apt-get install chromium")
 
 
+def openssl() -> Path:
+    """Return openssl; it makes the certificates of test servers."""
+    return _program("openssl", remedy="apt-get install openssl")
+
+
+def kube_assets() -> Path:
+    """Return the folder with kube-apiserver and etcd: `KUBEBUILDER_ASSETS`, or what was built here."""
+    folder = Path(os.environ.get("KUBEBUILDER_ASSETS") or _cache() / "kube")
+    if not all(os.access(folder / name, os.X_OK) for name in ("kube-apiserver", "etcd")):
+        remedy = (
+            "run tests/tools/build-kube-apiserver (some minutes, once), or set KUBEBUILDER_ASSETS to a folder"
+        )
+        absent("kube-apiserver with etcd", f"looked in {folder}; {remedy} that has both")
+    return folder
+
+
+def dynamo() -> Path:
+    """Return the Python of the environment that Dynamo is installed in."""
+    python = _cache() / "dynamo-1.4.2" / "bin" / "python"
+    if not (python.parent.parent / "pins.txt").is_file():
+        absent("Dynamo", f"looked in {python.parent.parent}; run tests/tools/make-dynamo-environment")
+    return python
+
+
 def git() -> Path:
     """Return git; it lists what is tracked."""
     return _program("git", remedy="apt-get install git")
+
+
+def _cache() -> Path:
+    """Return where the scripts of tests/tools keep what they build."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headgate"
 
 
 def _data(kind: str, name: str, variable: str, default: Path) -> Path:
