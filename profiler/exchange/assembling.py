@@ -1,0 +1,265 @@
+"""Put an artifact together from what was measured elsewhere and what cards or a person say of the replica."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+from models.artifact import (
+    EngineLimits,
+    LayoutProfile,
+    Machine,
+    MeasuredPoint,
+    Phase,
+    ProfileArtifact,
+    Selection,
+)
+from models.engine import Serving
+from models.errors import InputError
+from models.surface import Surface
+from models.values import Parallelism, Role
+from profiler.exchange import scattered
+from profiler.exchange.dynamo import (
+    DecodeTable,
+    PrefillTable,
+    decode_points,
+    prefill_points,
+    prefill_surface,
+)
+from profiler.exchange.measurements import Key
+from profiler.measure.backend import Refusal, Replica
+
+DYNAMO, CSV = "dynamo", "csv"
+# Points of one sweep state their prefix share to this much.
+SAME_SHARE = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """Say what the files do not: the model, the hardware by role, and what one replica holds.
+
+    `describe` asks the cards for a replica, `None` where they are not known. `limits` are per attention rank
+    and `kv_tokens` per replica by layout name; both go before the cards. `overhead_s` of each TTFT passes
+    outside the engine.
+    """
+
+    model: str
+    engine: str
+    machines: tuple[Machine, ...]
+    hardware: Mapping[Role, str]
+    describe: Callable[[Role, Parallelism, str], Replica | Refusal | None]
+    limits: EngineLimits | None = None
+    kv_tokens: Mapping[str, float] = field(default_factory=dict)
+    overhead_s: float = 0.0
+
+
+def from_dynamo(
+    tables: tuple[PrefillTable, DecodeTable],
+    layouts: tuple[Parallelism, Parallelism],
+    setting: Setting,
+    created_at: str,
+) -> ProfileArtifact:
+    """Build the profile of one prefill and one decode layout from the tables of Dynamo's profiler.
+
+    The points are kept as they are: exporting the profile gives the same tables. Raises InputError when the
+    tables or the setting do not suffice.
+    """
+    (prefill, decode), (reads, writes) = tables, layouts
+    room = float(decode.max_kv_tokens)
+    first = _replica(setting, Role.PREFILL, reads, "", fallback_kv=room)
+    second = _replica(setting, Role.DECODE, writes, "", kv=room)
+    try:
+        prompts = prefill_points(prefill, reads.gpus, setting.overhead_s)
+        surface, said = prefill_surface(prompts, reads, first.limits, setting.overhead_s)
+        sampled = scattered.surface(Phase.DECODE, decode_points(decode, writes.gpus))
+    except ValueError as error:
+        raise InputError(f"Dynamo's tables: {error}") from None
+    residuals = tuple(_with_residual(p, surface.at(p.tokens, p.batch)) for p in prompts)
+    served = (
+        _layout(
+            Role.PREFILL,
+            reads,
+            first,
+            setting,
+            f"Dynamo profile, {said}",
+            prefill=surface,
+            measured=residuals,
+        ),
+        _layout(
+            Role.DECODE,
+            writes,
+            _seen(second, sampled.measured, setting),
+            setting,
+            f"Dynamo profile, monotone fit to {len(sampled.measured)} points",
+            decode=sampled.surface,
+            measured=sampled.measured,
+        ),
+    )
+    return _artifact(served, setting, DYNAMO, created_at, Serving())
+
+
+def from_points(
+    found: Mapping[Key, tuple[MeasuredPoint, ...]], setting: Setting, created_at: str
+) -> ProfileArtifact:
+    """Build a profile from measurements by layout; raises InputError when something lacks."""
+    served = []
+    for key, points in found.items():
+        replica = _replica(setting, key.role, key.layout, key.hardware)
+        surfaces: dict[str, Surface] = {}
+        measured: list[MeasuredPoint] = []
+        for phase in dict.fromkeys(p.phase for p in points):
+            try:
+                sampled = scattered.surface(phase, [p for p in points if p.phase is phase])
+            except ValueError as error:
+                raise InputError(f"{key.role}={key.layout}: {error}") from None
+            surfaces[phase.value] = sampled.surface
+            measured += sampled.measured
+        said = f"{len(measured)} measured points" if measured else "a surface's own values"
+        try:
+            served.append(
+                _layout(
+                    key.role,
+                    key.layout,
+                    _seen(replica, points, setting),
+                    setting,
+                    f"imported from CSV: {said}",
+                    hardware=key.hardware,
+                    measured=tuple(measured),
+                    **surfaces,
+                )
+            )
+        except ValueError as error:
+            raise InputError(f"{error}; add points of that phase") from None
+    return _artifact(tuple(served), setting, CSV, created_at, Serving(prefix_ratio=_prefix_ratio(found)))
+
+
+def _prefix_ratio(found: Mapping[Key, tuple[MeasuredPoint, ...]]) -> float:
+    """Return the share of the prompt that all prefill points found cached."""
+    shares = {
+        p.cached_tokens / (p.cached_tokens + p.tokens): f"{key.role}={key.layout}"
+        for key, points in found.items()
+        for p in points
+        if p.phase is Phase.PREFILL
+    }
+    if not shares:
+        return 0.0
+    low, high = min(shares), max(shares)
+    if high - low > SAME_SHARE:
+        raise InputError(
+            f"prefill points with {low:.3g} of the prompt cached ({shares[low]}) and with {high:.3g} "
+            f"({shares[high]}): a profile holds one share; import them one by one"
+        )
+    return high
+
+
+def _replica(
+    setting: Setting,
+    role: Role,
+    layout: Parallelism,
+    hardware: str,
+    kv: float | None = None,
+    fallback_kv: float | None = None,
+) -> Replica:
+    """Return what holds for a replica: what is stated, else what the cards say, else `fallback_kv`.
+
+    `kv` is a capacity that the files themselves hold. Raises InputError that says what to state.
+    """
+    described = setting.describe(role, layout, hardware or setting.hardware[role])
+    from_cards = described if isinstance(described, Replica) else None
+    ranks = layout.dp * layout.pp
+    stated = setting.limits and EngineLimits(
+        setting.limits.max_num_seqs * ranks, setting.limits.max_num_batched_tokens * layout.dp
+    )
+    limits = stated or (from_cards.limits if from_cards else None)
+    room = setting.kv_tokens.get(layout.name, kv)
+    if room is None:
+        room = from_cards.kv_capacity_tokens if from_cards else fallback_kv
+    if limits is None or room is None:
+        lacks = [
+            *(["--max-num-seqs and --max-num-batched-tokens"] if limits is None else []),
+            *([f"--kv-tokens {layout.name}=N"] if room is None else []),
+        ]
+        why = described.reason if isinstance(described, Refusal) else "model or engine has no card"
+        raise InputError(
+            f"{role}={layout}: the cards do not say what a replica holds ({why}); give {' and '.join(lacks)}"
+        )
+    own = kv is None and layout.name not in setting.kv_tokens and from_cards is not None
+    return Replica(
+        limits=limits,
+        kv_capacity_tokens=room,
+        # The fixed part goes with the card's capacity: other sources count it inside theirs.
+        kv_fixed_tokens=from_cards.kv_fixed_tokens if own and from_cards else 0.0,
+        overhead_s=0.0 if role is Role.DECODE else setting.overhead_s,
+        handover_s_per_token=from_cards.handover_s_per_token if from_cards else 0.0,
+        provenance="",
+    )
+
+
+def _seen(replica: Replica, points: tuple[MeasuredPoint, ...], setting: Setting) -> Replica:
+    """Widen the limit on sequences to the largest batch that was measured, unless it was stated."""
+    most = max((p.batch for p in points if p.phase is Phase.DECODE), default=0.0)
+    limits = replica.limits
+    if setting.limits is not None or most <= limits.max_num_seqs:
+        return replica
+    return replace(replica, limits=EngineLimits(round(most), limits.max_num_batched_tokens))
+
+
+def _layout(
+    role: Role,
+    layout: Parallelism,
+    replica: Replica,
+    setting: Setting,
+    provenance: str,
+    hardware: str = "",
+    **surfaces_and_points: object,
+) -> LayoutProfile:
+    return LayoutProfile(
+        role=role,
+        parallelism=layout,
+        limits=replica.limits,
+        kv_capacity_tokens=replica.kv_capacity_tokens,
+        overhead_s=replica.overhead_s,
+        handover_s_per_token=replica.handover_s_per_token if role is Role.PREFILL else 0.0,
+        kv_fixed_tokens=replica.kv_fixed_tokens,
+        provenance=provenance,
+        hardware=hardware or setting.hardware[role],
+        **surfaces_and_points,  # type: ignore[arg-type]
+    )
+
+
+def _artifact(
+    layouts: tuple[LayoutProfile, ...], setting: Setting, backend: str, created_at: str, serving: Serving
+) -> ProfileArtifact:
+    return ProfileArtifact(
+        model=setting.model,
+        machines=setting.machines,
+        engine=setting.engine,
+        backend=backend,
+        created_at=created_at,
+        layouts=layouts,
+        selection=_only(layouts),
+        serving=serving,
+    )
+
+
+def _only(layouts: tuple[LayoutProfile, ...]) -> Selection | None:
+    """Select the only layout of each role, so that sizing need not be told; none where there is a choice."""
+    held = Counter(layout.role for layout in layouts)
+    names = {layout.role: layout.parallelism.name for layout in layouts if held[layout.role] == 1}
+    apart: dict[Role, str] = {role: names[role] for role in (Role.PREFILL, Role.DECODE) if role in names}
+    together: dict[Role, str] = {role: name for role, name in names.items() if role is Role.AGGREGATED}
+    chosen, other = (apart, together) if len(apart) == 2 else (together, {})
+    if not chosen:
+        return None
+    gpus = {layout.role: layout.gpus for layout in layouts}
+    return Selection(
+        layouts=chosen,
+        replicas=dict.fromkeys(chosen, 1),
+        gpus=sum(gpus[role] for role in chosen),
+        feasible=True,
+        why="the only layout of each role that was imported; no load was asked for",
+        alternatives=other,
+    )
+
+
+def _with_residual(point: MeasuredPoint, fitted_s: float) -> MeasuredPoint:
+    return replace(point, residual_ratio=fitted_s / point.seconds - 1.0)
