@@ -97,7 +97,7 @@ def _sample(python: Path) -> Path:
 
 
 def _in_dynamo(python: Path, code: str, *arguments: Path) -> Any:
-    command = [python, "-c", code, *arguments]
+    command = [str(python), "-c", code, *map(str, arguments)]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout.splitlines()[-1])
