@@ -1,6 +1,5 @@
 """Run a real Prometheus on samples of our own, on the loopback and in a folder of its own."""
 
-import socket
 import subprocess
 import time
 import urllib.request
@@ -9,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests import components
+from tests.integration import loopback
 
 
 def load(texts: Sequence[Path], data: Path) -> None:
@@ -25,7 +25,7 @@ def serving(data: Path, folder: Path) -> Iterator[str]:
     """Serve a folder of blocks until the caller is done; yields the base URL."""
     config, log = folder / "prometheus.yml", folder / "prometheus.log"
     config.write_text("{}\n")
-    port = _free_port()
+    port = loopback.free_port()
     command = [
         str(components.prometheus()),
         f"--config.file={config}",
@@ -55,10 +55,3 @@ def _wait_until_ready(url: str, server: "subprocess.Popen[bytes]", log: Path) ->
         except OSError:
             time.sleep(0.1)
     raise AssertionError(f"Prometheus did not become ready:\n{log.read_text()}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
