@@ -1,0 +1,1 @@
+"""Read iteration times off a database of measured kernels: the silicon backend."""
