@@ -105,3 +105,4 @@ class EngineFigures(Section):
     memory_reserve_ratio: Annotated[float, Field(ge=0, lt=1)]
     fitted_on: str
     constants: ConstantsFigures
+    handover_steps: Annotated[float, Field(ge=0, le=100)] = 0.0

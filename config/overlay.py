@@ -14,9 +14,16 @@ from config.structure import place
 PREFIX = "HEADGATE_"
 
 NOT_SETTINGS = frozenset(
-    {"HEADGATE_CONFIG", "HEADGATE_TRACES", "HEADGATE_FACTS", "HEADGATE_REQUIRE_COMPONENTS"}
+    {
+        "HEADGATE_CONFIG",
+        "HEADGATE_TRACES",
+        "HEADGATE_FACTS",
+        "HEADGATE_REQUIRE_COMPONENTS",
+        "HEADGATE_ENDPOINT_API_KEY",
+        "HEADGATE_SERVICE_ACCOUNT",
+    }
 )
-"""Variables of ours that say where things lie, and configure nothing."""
+"""Variables of ours that say where things lie or unlock them, and configure nothing."""
 
 # Kubernetes gives every pod the addresses of the Services around it; a Service `headgate` makes these.
 _SERVICE_LINK = re.compile(

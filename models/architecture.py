@@ -1,8 +1,10 @@
 """Describe a language model's architecture, as data with sources, and count its parameters."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
+from models.engine import Serving
 from models.hardware import Precision
 
 
@@ -119,6 +121,21 @@ class Architecture:
     def dense_layers(self) -> int:
         """Layers with an ordinary MLP."""
         return self.layers - self.moe_layers
+
+    def served(self, serving: Serving) -> Self:
+        """Return the model in the number formats that the engine serves it with.
+
+        Other weights are met by activations of the same format, as quantised checkpoints are.
+        """
+        weights, experts = serving.weight_precision, self.experts
+        if weights and experts:
+            experts = replace(experts, precision=weights, activation_precision=weights)
+        return replace(
+            self,
+            weight_precision=weights or self.weight_precision,
+            kv_precision=serving.kv_precision or self.kv_precision,
+            experts=experts,
+        )
 
     def mlp_parameters(self) -> int:
         """Return the weights of one dense MLP (gate, up and down)."""

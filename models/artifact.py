@@ -7,13 +7,16 @@ bounds and provenance. `parse` refuses what is damaged or newer, with a message 
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from models import codec
+from models.engine import Serving
 from models.errors import ArtifactError
+from models.mix import RequestMix
 from models.surface import Surface
 from models.values import Parallelism, Role
 
-SCHEMA = "headgate/profile/v1"
+SCHEMA = "headgate/profile/v2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +33,62 @@ class EngineLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class Machine:
+    """Name one kind of hardware and how its GPUs are grouped into nodes and NVLink domains."""
+
+    name: str
+    gpus_per_node: int
+    scaleup_gpus: int
+
+    def __post_init__(self) -> None:
+        """Refuse hardware that has no GPUs to count."""
+        if min(self.gpus_per_node, self.scaleup_gpus) < 1:
+            raise ValueError("gpus_per_node and scaleup_gpus must be at least 1")
+
+
+class Phase(StrEnum):
+    """Which surface a point belongs to."""
+
+    PREFILL = "prefill"
+    DECODE = "decode"
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredPoint:
+    """Hold one measurement: `batch` sequences of `tokens` prompt or context tokens each.
+
+    `seconds` is the mean over `repeats`, `error_s` the half-width of its 95 % interval (0: exact). A prefill
+    point finds `cached_tokens` before the `tokens` that it computes. `residual_ratio` is fitted / measured
+    minus 1, `None` until a surface was fitted. `tokens_per_s` is what the replica delivered at this point
+    (prompt tokens in a prefill, output tokens in a decode point), where that was measured beside the time.
+    """
+
+    phase: Phase
+    tokens: float
+    batch: float
+    seconds: float
+    error_s: float = 0.0
+    repeats: int = 1
+    cached_tokens: float = 0.0
+    residual_ratio: float | None = None
+    tokens_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LayoutProfile:
     """Hold what one replica of one layout does in one role.
 
     `prefill` reads seconds of engine time for `y` prompts of `x` tokens each run as one iteration (roles
-    prefill and aggregated). `decode` reads seconds per step for a batch of `y` sequences with `x` tokens
-    of context each (decode and aggregated). Both count all sequences of the replica, over its DP ranks.
+    prefill and aggregated). `decode` reads seconds per output token for a batch of `y` sequences with `x`
+    tokens of context each (decode and aggregated); a step that accepts several speculated tokens counts for
+    each of them. Both count all sequences of the replica, over its DP ranks.
     `overhead_s` is added to every TTFT and occupies nothing: router, launch, first streamed token.
     `handover_s_per_token` is the time to move one prompt token's KV cache to the decode replica.
     `kv_capacity_tokens` is what the replica's KV cache holds; `kv_fixed_tokens` is taken by each sequence
-    whatever its length (sliding-window layers).
+    whatever its length (sliding-window layers). `handover_steps` are the decode steps that pass between a
+    prompt's arrival at the replica and the step that makes its first token. `hardware` names a machine of the
+    artifact. `measured` holds the points behind the surfaces where they are fewer than the grid;
+    `extrapolated` says why the figures of this layout rest on no data, empty where they do.
     """
 
     role: Role
@@ -51,7 +100,11 @@ class LayoutProfile:
     overhead_s: float = 0.0
     handover_s_per_token: float = 0.0
     kv_fixed_tokens: float = 0.0
+    handover_steps: float = 0.0
     provenance: str = ""
+    hardware: str = ""
+    measured: tuple[MeasuredPoint, ...] = ()
+    extrapolated: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what nothing could be read off: a missing surface, figures below zero or not finite."""
@@ -61,7 +114,7 @@ class LayoutProfile:
                 raise ValueError(f"layout {self.key} has no {phase} surface")
         if not 0 < self.kv_capacity_tokens < float("inf"):
             raise ValueError(f"layout {self.key}: kv_capacity_tokens must be finite and above zero")
-        for name in ("overhead_s", "handover_s_per_token", "kv_fixed_tokens"):
+        for name in ("overhead_s", "handover_s_per_token", "kv_fixed_tokens", "handover_steps"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"layout {self.key}: {name} must be finite and not below zero")
 
@@ -95,11 +148,28 @@ class ParetoPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Contender:
+    """Hold one pairing of layouts that competed: the smallest fleet that keeps the promise, and why it lost.
+
+    `name` is such as `prefill=TP1 decode=TEP4`; `lost` is empty for the winner.
+    """
+
+    name: str
+    replicas: Mapping[Role, int]
+    gpus: int
+    attainment: float
+    goodput_rps_per_gpu: float
+    lost: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Selection:
     """Name the layout chosen per role, what it needs for the stated load, and who lost and why.
 
     `alternatives` holds the best layouts of the other way to serve (aggregated, or prefill and decode apart),
-    for a deployment whose pools are of that kind.
+    for a deployment whose pools are of that kind. `goodput_rps_per_gpu` is the rate of requests that keep the
+    promise, over the fleet's GPUs. `ranking` holds the best pairings, the winner first. `would_change` says
+    in sentences what would change the choice, nearest first.
     """
 
     layouts: Mapping[Role, str]
@@ -110,6 +180,9 @@ class Selection:
     runner_up: str = ""
     runner_up_lost: str = ""
     alternatives: Mapping[Role, str] = field(default_factory=dict)
+    goodput_rps_per_gpu: float = 0.0
+    ranking: tuple[Contender, ...] = ()
+    would_change: tuple[str, ...] = ()
 
     def layout(self, role: Role) -> str | None:
         """Return the layout to take for a role: the chosen one, or the other way's best."""
@@ -118,16 +191,39 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """State the load and promise that the selection answers; times in seconds, lengths in tokens."""
+    """State the load and promise that the selection answers; times in seconds, lengths in tokens.
+
+    `budget_gpus` and `price_per_gpu_h` go by the hardware's name; hardware that is not named has no bound and
+    no price. Prices are the user's own, in a currency of their choice.
+    """
 
     rate_rps: float
-    isl_tokens: float
-    osl_tokens: float
+    mix: RequestMix
     quantile: float
     ttft_s: float | None = None
     itl_s: float | None = None
     e2e_s: float | None = None
-    budget_gpus: int | None = None
+    budget_gpus: Mapping[str, int] = field(default_factory=dict)
+    price_per_gpu_h: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def isl_tokens(self) -> float:
+        """Mean prompt length."""
+        return self.mix.mean_isl_tokens
+
+    @property
+    def osl_tokens(self) -> float:
+        """Mean output length."""
+        return self.mix.mean_osl_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """Say what the sweep cost: points measured of those in the grid, GPU-minutes held by measuring."""
+
+    points: int
+    grid_points: int
+    gpu_minutes: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,23 +231,36 @@ class ProfileArtifact:
     """Hold everything that one profiling run found out about one model on one kind of hardware."""
 
     model: str
-    hardware: str
+    machines: tuple[Machine, ...]
     engine: str
     backend: str
     created_at: str
-    gpus_per_node: int
-    scaleup_gpus: int
     layouts: tuple[LayoutProfile, ...]
     left_out: tuple[LeftOut, ...] = ()
     pareto: tuple[ParetoPoint, ...] = ()
     question: Question | None = None
     selection: Selection | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
+    serving: Serving = field(default_factory=Serving)
+    effort: Effort | None = None
 
     def __post_init__(self) -> None:
-        """Refuse hardware that has no GPUs to count."""
-        if min(self.gpus_per_node, self.scaleup_gpus) < 1:
-            raise ValueError("gpus_per_node and scaleup_gpus must be at least 1")
+        """Refuse layouts whose hardware is not described."""
+        names = [machine.name for machine in self.machines]
+        if not names:
+            raise ValueError("a profile needs at least one machine")
+        for each in self.layouts:
+            if each.hardware not in names and not (len(names) == 1 and not each.hardware):
+                raise ValueError(f"layout {each.key}: hardware {each.hardware!r} is not among {names}")
+
+    @property
+    def hardware(self) -> str:
+        """The machines' names, such as `GB200` or `H100 + GB200`."""
+        return " + ".join(machine.name for machine in self.machines)
+
+    def machine(self, layout: LayoutProfile) -> Machine:
+        """Return the machine that a layout runs on; with one machine a layout need not name it."""
+        return next((m for m in self.machines if m.name == layout.hardware), self.machines[0])
 
     def layout(self, role: Role, name: str) -> LayoutProfile:
         """Return the profile of a layout by role and name such as `TP1`.

@@ -6,18 +6,34 @@ from itertools import pairwise
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """Bound a rectangle of the (x, y) plane, both ends included."""
+
+    x: tuple[float, float]
+    y: tuple[float, float]
+
+    def holds(self, x: float, y: float) -> bool:
+        """Whether (x, y) lies inside."""
+        return self.x[0] <= x <= self.x[1] and self.y[0] <= y <= self.y[1]
+
+
+@dataclass(frozen=True, slots=True)
 class Surface:
     """Hold `values_s[i][j]` seconds at `x[i]`, `y[j]`; both axes strictly rising.
 
     Readings are bilinear inside the grid and continue the edge cell's slope outside it, never falling:
     a latency does not shrink with more work. `relative_error` is the cross-validated error of the fit,
-    0 for a surface that was computed and not measured.
+    0 for a surface that was computed and not measured. `band_ratio[i][j]` is the half-width of the 95 % band
+    around `values_s[i][j]`, relative to it; empty where nothing is uncertain but the model itself. `bounds`
+    says where the values rest on data (`None`: on the whole grid).
     """
 
     x: tuple[float, ...]
     y: tuple[float, ...]
     values_s: tuple[tuple[float, ...], ...]
     relative_error: float = 0.0
+    band_ratio: tuple[tuple[float, ...], ...] = ()
+    bounds: Bounds | None = None
 
     def __post_init__(self) -> None:
         """Refuse a grid that cannot be interpolated."""
@@ -28,10 +44,20 @@ class Surface:
             raise ValueError(f"values must have the shape ({len(self.x)}, {len(self.y)})")
         if not all(0 < v < float("inf") for row in self.values_s for v in row):
             raise ValueError("values must be finite and above zero seconds")
+        if self.band_ratio:
+            widths = [len(row) for row in self.band_ratio]
+            finite = all(0 <= b < float("inf") for row in self.band_ratio for b in row)
+            if widths != [len(self.y)] * len(self.x) or not finite:
+                raise ValueError("band_ratio must have the shape of the values, finite and not below zero")
+
+    @property
+    def reach(self) -> Bounds:
+        """The rectangle in which readings rest on data: `bounds`, or the whole grid."""
+        return self.bounds or Bounds((self.x[0], self.x[-1]), (self.y[0], self.y[-1]))
 
     def covers(self, x: float, y: float) -> bool:
-        """Whether a reading at (x, y) lies inside the grid."""
-        return self.x[0] <= x <= self.x[-1] and self.y[0] <= y <= self.y[-1]
+        """Whether a reading at (x, y) rests on data."""
+        return self.reach.holds(x, y)
 
     def at(self, x: float, y: float) -> float:
         """Return the seconds at (x, y), at least a tenth of the smallest value on the grid."""

@@ -70,6 +70,11 @@ class Parallelism:
         return self.tp * self.pp * self.dp
 
     @property
+    def stage_gpus(self) -> int:
+        """GPUs of one pipeline stage: those that share a layer."""
+        return self.tp * self.dp
+
+    @property
     def name(self) -> str:
         """The field's short name: TP4, TEP4 (TP attention, EP experts), DEP8 (DP attention, EP experts)."""
         if self.dp > 1:

@@ -73,7 +73,8 @@ def deployment(loaded: Loaded, name: str | None = None, profile_path: Path | Non
     layouts = choose_layouts(profile.artifact, settings.layouts(), tuple(settings.pools.to_policy()))
     policy = settings.to_tick_policy(loaded.settings.interval_s, loaded.digest)
     policy = replace(
-        policy, plan=replace(policy.plan, topology=_topology(profile.artifact, policy.plan.budget_gpus))
+        policy,
+        plan=replace(policy.plan, topology=_topology(profile.artifact, layouts, policy.plan.budget_gpus)),
     )
     _check_budget(loaded.path, policy.plan, layouts)
     served = Served(layouts, profile.digest, VERSION)
@@ -147,8 +148,16 @@ def _check_budget(path: Path, plan: PlanPolicy, layouts: Mapping[Role, LayoutPro
         )
 
 
-def _topology(artifact: ProfileArtifact, budget_gpus: int | None) -> Topology | None:
-    """Lay the budget out in the nodes of the profiled hardware; without a budget any count can be placed."""
-    if budget_gpus is None:
+def _topology(
+    artifact: ProfileArtifact, layouts: Mapping[Role, LayoutProfile], budget_gpus: int | None
+) -> Topology | None:
+    """Lay the budget out in the nodes of the profiled hardware.
+
+    Without a budget any count can be placed, and where roles have hardware of their own, one budget says
+    nothing about either's nodes.
+    """
+    machines = {artifact.machine(layout) for layout in layouts.values()}
+    if budget_gpus is None or len(machines) > 1:
         return None
-    return Topology.lay_out(artifact.gpus_per_node, artifact.scaleup_gpus, budget_gpus)
+    machine = machines.pop()
+    return Topology.lay_out(machine.gpus_per_node, machine.scaleup_gpus, budget_gpus)

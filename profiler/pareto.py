@@ -15,7 +15,7 @@ def front(layouts: Sequence[LayoutProfile], question: Question) -> tuple[ParetoP
     Decode layouts are matched with as many GPUs of the cheapest prefill layout that keeps the promised
     TTFT as their output needs; an aggregated replica spends its time on both.
     """
-    mix = RequestMix.constant(question.isl_tokens, question.osl_tokens)
+    mix = question.mix
     in_time = [x for x in layouts if x.role is not Role.DECODE and _in_time(x, mix, question)]
     # A promise that nobody keeps alone is the selection's to report; the front still shows what there is.
     able = in_time or [x for x in layouts if x.role is not Role.DECODE]

@@ -78,17 +78,19 @@ class FleetSearch:
         lower: Mapping[Role, int],
         running: Mapping[Role, int] | None = None,
         start_cost: float = 0.0,
+        price: Mapping[Role, float] | None = None,
     ) -> dict[Role, int]:
         """Return the counts of least cost at or above `lower` that reach every aim together.
 
         Roles that suffice alone usually need a replica or two more together, because each spends the
         whole allowance of misses by itself; steps are tried in order of their cost. Cost is GPUs, and
         `start_cost` more for each GPU that is not `running` in its role yet: two fleets of nearly equal
-        size must not take turns. Where the result runs, nothing is cheaper (triangle inequality).
+        size must not take turns. Where the result runs, nothing is cheaper (triangle inequality). With
+        `price` a role's GPU costs that much instead of 1.
         """
         if self.reaches(lower):
             return dict(lower)
-        gpus = tuple(self.model.layouts[role].gpus for role in self.roles)
+        gpus = tuple(self.model.layouts[role].gpus * (price or {}).get(role, 1.0) for role in self.roles)
         low = tuple(lower[role] for role in self.roles)
         now = tuple((running or lower).get(role, 0) for role in self.roles)
         weight = start_cost if running else 0.0

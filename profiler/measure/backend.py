@@ -1,34 +1,46 @@
 """Name what the sweep asks of a way of measuring."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Protocol
 
-from models.artifact import EngineLimits
+from models.artifact import EngineLimits, Phase
+from models.surface import Bounds
 from models.values import Parallelism, Role
-
-
-class Phase(StrEnum):
-    """Which surface a point belongs to."""
-
-    PREFILL = "prefill"
-    DECODE = "decode"
 
 
 @dataclass(frozen=True, slots=True)
 class SweepPoint:
-    """Ask for the seconds of one iteration: `batch` sequences of `tokens` prompt or context tokens each."""
+    """Ask for the seconds of one iteration: `batch` sequences of `tokens` prompt or context tokens each.
+
+    A prefill point computes `tokens` behind `cached_tokens` that the prefix cache holds. A decode point asks
+    for the seconds per output token.
+    """
 
     role: Role
     parallelism: Parallelism
     phase: Phase
     tokens: float
     batch: float
+    cached_tokens: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """Hold the mean seconds of a point over `repeats`, and the half-width of its 95 % interval (0: exact)."""
+
+    seconds: float
+    error_s: float = 0.0
+    repeats: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Replica:
-    """Say what holds for one replica of a layout at every point; see `models.artifact.LayoutProfile`."""
+    """Say what holds for one replica of a layout at every point; see `models.artifact.LayoutProfile`.
+
+    `start_s` is the time from asking for the replica to the first point, in which its GPUs are held. `bounds`
+    says per phase where points rest on data (a phase that is absent: everywhere); `extrapolated` why none of
+    this layout do.
+    """
 
     limits: EngineLimits
     kv_capacity_tokens: float
@@ -36,11 +48,15 @@ class Replica:
     overhead_s: float
     handover_s_per_token: float
     provenance: str
+    handover_steps: float = 0.0
+    start_s: float = 0.0
+    bounds: tuple[tuple[Phase, Bounds], ...] = ()
+    extrapolated: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Say in figures why a layout cannot be measured."""
+    """Say in figures why a layout or a point cannot be measured."""
 
     reason: str
 
@@ -49,7 +65,7 @@ class Backend(Protocol):
     """Measure points of layouts, one layout after the other.
 
     The sweep describes a layout, then asks for its points without another layout in between: a backend
-    that deploys an engine keeps it between the calls.
+    that deploys an engine keeps it between the calls, and gives it back at `release`.
     """
 
     @property
@@ -59,13 +75,29 @@ class Backend(Protocol):
 
     @property
     def computed(self) -> bool:
-        """Whether times are computed from a model, with no noise to smooth."""
+        """Whether times are computed from a model: points cost nothing and have no noise to smooth."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """What the times depend on beside the point (endpoint, versions): stored results go by it."""
         ...
 
     def describe(self, role: Role, parallelism: Parallelism) -> Replica | Refusal:
         """Return what holds for the layout in this role, or why it cannot be measured."""
         ...
 
-    def measure(self, point: SweepPoint) -> float | None:
-        """Return the seconds of one iteration, None where this point cannot be measured."""
+    def cost_s(self, point: SweepPoint) -> float:
+        """Return for how many seconds measuring this point is expected to hold the replica; 0 if computed."""
+        ...
+
+    def measure(self, point: SweepPoint) -> Measurement | Refusal:
+        """Return the time of one point, or why this point cannot be measured.
+
+        Raises MeasureError when measuring as such broke down: the sweep stops and can be resumed.
+        """
+        ...
+
+    def release(self, role: Role, parallelism: Parallelism) -> None:
+        """Give back what was held for this layout; no point of it follows."""
         ...

@@ -2,15 +2,18 @@
 
 import time
 
-from profiler.sweep import sweep
-from profiler.wiring import bench
+from profiler.order import Order
+from profiler.planning import plan
+from profiler.sampling.full import Full
+from profiler.sweep import Terms, sweep
+from profiler.wiring import bench, scope
 
 
 def run() -> dict[str, str]:
     """Sweep a model over its full grid once."""
-    work = bench("gpt-oss-120b", "GB200", "trtllm")
+    work = bench(Order("gpt-oss-120b", "GB200", "trtllm"))
     begin = time.perf_counter()
-    swept = sweep(work.backend, work.candidates, work.arch.max_context_tokens)
+    swept = sweep(plan(work.roles, scope(work)), work.roles, Terms(Full(computed=True)))
     wall_s = time.perf_counter() - begin
     return {
         "gpt-oss-120b on GB200, full grid": f"{swept.points:,} points of {len(swept.layouts)} layouts",

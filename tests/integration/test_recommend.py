@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from config.metrics import read_metrics
-from models.artifact import ProfileArtifact, Selection, dump
+from models.artifact import Machine, ProfileArtifact, Selection, dump
 from models.policy import ClassMatch, PrometheusPolicy
 from models.series import Floats, Series
 from models.values import Role, Signal
@@ -91,12 +91,10 @@ def _profile() -> ProfileArtifact:
     chosen = {role: layout.parallelism.name for role, layout in layouts.items()}
     return ProfileArtifact(
         model=MODEL,
-        hardware="gb200",
+        machines=(Machine("gb200", gpus_per_node=4, scaleup_gpus=72),),
         engine="analytic",
         backend="builder",
         created_at="2026-11-01T00:00:00Z",
-        gpus_per_node=4,
-        scaleup_gpus=72,
         layouts=tuple(layouts.values()),
         selection=Selection(chosen, {Role.PREFILL: 1, Role.DECODE: 1}, 5, True, "for this test"),
     )

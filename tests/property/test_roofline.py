@@ -11,6 +11,7 @@ from profiler.measure.backend import Replica
 from profiler.measure.roofline.compute import compute_s
 from profiler.measure.roofline.estimator import Roofline
 from profiler.measure.roofline.iteration import prefill_chunks
+from profiler.order import Order
 from profiler.wiring import bench
 
 BACKENDS = [
@@ -22,7 +23,7 @@ BACKENDS = [
         ("qwen3-32b", "trtllm"),
     )
     for hardware in ("GB200", "H100")
-    if isinstance(found := bench(model, hardware, engine).backend, Roofline)
+    if isinstance(found := bench(Order(model, hardware, engine)).backend, Roofline)
 ]
 
 

@@ -16,7 +16,7 @@ def collectives_s(
     After attention: an all-reduce over TP. After the MLP: an all-reduce over the GPUs where all hold the
     same tokens (TP, TEP), a dispatch and a combine where each rank has its own (DEP).
     """
-    link = hardware.link_bytes_per_s(layout.gpus)
+    link = hardware.link_bytes_per_s(layout.stage_gpus)
     activation = work.rank_tokens * arch.hidden * Precision.BF16.bytes
     reduce_tp = all_reduce_s(activation, layout.tp, link, latency_s)
     if layout.dp == 1:
@@ -40,7 +40,7 @@ def dispatch_combine_s(
     A token goes once to each distinct rank that holds one of its experts: n(1 - (1 - 1/n)^active) ranks,
     its own among them, in the experts' activation format on the way out and in bf16 back.
     """
-    ranks = layout.gpus
+    ranks = layout.stage_gpus
     active = arch.experts.active if arch.experts else 1
     outward = arch.experts.activation_precision.bytes if arch.experts else Precision.BF16.bytes
     copies = ranks * (1.0 - (1.0 - 1.0 / ranks) ** active) * (ranks - 1) / ranks

@@ -40,7 +40,7 @@ def compute_s(
     Dense products reach the hardware's share of its peak, grouped products of routed experts the engine's.
     Attention scores and the output head run in bf16.
     """
-    reached, gpus = hardware.matmul_reached_ratio, layout.gpus
+    reached, gpus = hardware.matmul_reached_ratio, layout.stage_gpus
     dense = hardware.matmul_flops_per_s(arch.weight_precision, arch.weight_precision) * reached
     bf16 = hardware.flops_per_s[Precision.BF16] * reached
     pair_s = work.pair_flops / layout.tp / bf16

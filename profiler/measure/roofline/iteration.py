@@ -25,16 +25,21 @@ class Iteration:
     pair_flops: float
 
 
-def decode_step(arch: Architecture, layout: Parallelism, context_tokens: float, batch: float) -> Iteration:
-    """Count one decode step of `batch` sequences, spread evenly over the attention ranks."""
+def decode_step(
+    arch: Architecture, layout: Parallelism, context_tokens: float, batch: float, per_sequence: int = 1
+) -> Iteration:
+    """Count one decode step of `batch` sequences, spread evenly over the attention ranks.
+
+    `per_sequence` tokens of each are computed: 1, or the drafts that a step verifies and the engine's own one.
+    """
     rank = max(batch / layout.dp, 1.0)
     window = min(context_tokens, float(arch.attention.window_tokens))
     return Iteration(
-        tokens=batch,
+        tokens=batch * per_sequence,
         sequences=batch,
-        rank_tokens=rank,
-        full_pairs=rank * context_tokens,
-        window_pairs=rank * window,
+        rank_tokens=rank * per_sequence,
+        full_pairs=rank * per_sequence * context_tokens,
+        window_pairs=rank * per_sequence * window,
         full_reads=rank * context_tokens,
         window_reads=rank * window,
         pair_flops=arch.attention.decode_flops_per_pair(),
@@ -42,25 +47,41 @@ def decode_step(arch: Architecture, layout: Parallelism, context_tokens: float, 
 
 
 def prefill_chunks(
-    arch: Architecture, layout: Parallelism, isl_tokens: float, batch: float, chunk_tokens: int
+    arch: Architecture,
+    layout: Parallelism,
+    tokens: float,
+    batch: float,
+    chunk_tokens: int,
+    cached_tokens: float = 0.0,
 ) -> tuple[float, Iteration]:
     """Count `batch` prompts read together: how many iterations, and the mean one of them.
 
-    A rank reads at most `chunk_tokens` per iteration and fills chunks across prompts (chunked prefill), so
-    the number of iterations is a real number from 1 up. A causal prompt of x tokens has x^2/2 pairs; within
-    a window of w tokens x*w - w^2/2. A chunk reads back the cache of the prompt's chunks before it.
+    `tokens` of each prompt are computed behind `cached_tokens` of its prefix. A rank reads at most
+    `chunk_tokens` per iteration and fills chunks across prompts (chunked prefill), so the number of iterations
+    is a real number from 1 up. A chunk reads back the cache of the prompt's chunks before it.
     """
     prompts = max(batch / layout.dp, 1.0)
-    iterations = max(prompts * isl_tokens / chunk_tokens, 1.0)
-    window = min(isl_tokens, float(arch.attention.window_tokens))
-    own_chunks = max(isl_tokens / chunk_tokens, 1.0)
+    iterations = max(prompts * tokens / chunk_tokens, 1.0)
+    own_chunks = max(tokens / chunk_tokens, 1.0)
+    window = float(arch.attention.window_tokens)
     return iterations, Iteration(
-        tokens=batch * isl_tokens / iterations,
+        tokens=batch * tokens / iterations,
         sequences=batch / iterations,
-        rank_tokens=prompts * isl_tokens / iterations,
-        full_pairs=prompts * isl_tokens**2 / 2 / iterations,
-        window_pairs=prompts * window * (isl_tokens - window / 2) / iterations,
-        full_reads=prompts * isl_tokens * (1 + own_chunks) / 2 / iterations,
-        window_reads=prompts * isl_tokens / iterations,
+        rank_tokens=prompts * tokens / iterations,
+        full_pairs=prompts * tokens * (cached_tokens + tokens / 2) / iterations,
+        window_pairs=prompts
+        * (_seen(cached_tokens + tokens, window) - _seen(cached_tokens, window))
+        / iterations,
+        full_reads=prompts * (tokens * (1 + own_chunks) / 2 + cached_tokens * own_chunks) / iterations,
+        window_reads=prompts * (tokens + min(cached_tokens, window)) / iterations,
         pair_flops=arch.attention.prefill_flops_per_pair(),
     )
+
+
+def _seen(tokens: float, window: float) -> float:
+    """Return the (query, key) pairs of a causal prompt's first tokens in a layer with a window.
+
+    x^2/2 while the window w is not full, x*w - w^2/2 after.
+    """
+    full = min(tokens, window)
+    return full * (tokens - full / 2)

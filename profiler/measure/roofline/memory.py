@@ -30,20 +30,27 @@ def weight_bytes_per_gpu(arch: Architecture, layout: Parallelism) -> float:
     """Return the weights that one GPU holds.
 
     Attention is split over TP and copied over DP; dense MLPs, shared experts, embedding and head are split
-    over all GPUs; routed experts lie whole on EP ranks, in slots of equal number (a width that does not
-    divide the experts fills the rest with copies).
+    over all GPUs of a stage; routed experts lie whole on EP ranks, in slots of equal number (a width that does
+    not divide the experts fills the rest with copies). The largest pipeline stage counts, with the embedding
+    before the first and the head behind the last.
     """
     bytes_ = arch.weight_precision.bytes
     attention = arch.layers * arch.attention.parameters(arch.hidden) * bytes_ / layout.tp
-    mlp = arch.dense_layers * arch.mlp_parameters() * bytes_ / layout.gpus
-    ends = 2.0 * arch.vocabulary * arch.hidden * Precision.BF16.bytes / layout.gpus
+    mlp = arch.dense_layers * arch.mlp_parameters() * bytes_ / layout.stage_gpus
+    ends = 2.0 * arch.vocabulary * arch.hidden * Precision.BF16.bytes / layout.stage_gpus / min(layout.pp, 2)
+    staged = stage_share(arch, layout)
     if arch.experts is None:
-        return attention + mlp + ends
+        return (attention + mlp) * staged + ends
     experts = arch.experts
     one = _expert_bytes(arch)
     slices = layout.tp * layout.dp / layout.ep
     routed = expert_slots(experts.routed, layout.ep) * one / slices
-    return attention + mlp + ends + experts.shared * one / layout.gpus + routed
+    return (attention + mlp + experts.shared * one / layout.stage_gpus + routed) * staged + ends
+
+
+def stage_share(arch: Architecture, layout: Parallelism) -> float:
+    """Return the share of the layers that the largest pipeline stage holds."""
+    return -(-arch.layers // layout.pp) / arch.layers
 
 
 def expert_slots(routed: int, ep: int) -> int:
@@ -54,7 +61,7 @@ def expert_slots(routed: int, ep: int) -> int:
 def kv_bytes_per_token(arch: Architecture, layout: Parallelism) -> float:
     """Return the cache bytes that one token takes on one GPU in the layers that see the whole context."""
     per_layer = arch.attention.kv_elements() * arch.kv_precision.bytes
-    return arch.full_layers * per_layer * arch.attention.kv_share(layout.tp)
+    return arch.full_layers * per_layer * arch.attention.kv_share(layout.tp) * stage_share(arch, layout)
 
 
 def kv_fixed_tokens(arch: Architecture) -> float:
@@ -64,7 +71,7 @@ def kv_fixed_tokens(arch: Architecture) -> float:
 
 def traffic_bytes(arch: Architecture, layout: Parallelism, work: Iteration) -> Parts:
     """Return the bytes read from memory in one iteration: weights touched and KV cache."""
-    bytes_, gpus = arch.weight_precision.bytes, layout.gpus
+    bytes_, gpus = arch.weight_precision.bytes, layout.stage_gpus
     kv = arch.attention.kv_elements() * arch.kv_precision.bytes * arch.attention.kv_share(layout.tp)
     shared = arch.experts.shared * _expert_bytes(arch) if arch.experts else 0.0
     slices = layout.tp * layout.dp / layout.ep

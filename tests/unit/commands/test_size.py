@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from models.artifact import ProfileArtifact, Selection, dump
+from models.artifact import Machine, ProfileArtifact, Selection, dump
 from models.values import Role
 from planner.cli import headgate
 from tests.builders import decode_layout, prefill_layout
@@ -20,12 +20,10 @@ def profile(tmp_path: Path) -> Path:
     path = tmp_path / "profile.json"
     artifact = ProfileArtifact(
         model="small",
-        hardware="gb200",
+        machines=(Machine("gb200", gpus_per_node=4, scaleup_gpus=72),),
         engine="test",
         backend="test",
         created_at="2026-01-01T00:00:00Z",
-        gpus_per_node=4,
-        scaleup_gpus=72,
         layouts=(prefill_layout(), decode_layout()),
         selection=Selection(
             {Role.PREFILL: "TP1", Role.DECODE: "TP4"}, {Role.PREFILL: 1, Role.DECODE: 1}, 5, True, "test"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from models.artifact import ProfileArtifact, Selection, dump
+from models.artifact import Machine, ProfileArtifact, Selection, dump
 from tests import builders
 from tests.unit.observe.http_server import Request, series, success
 
@@ -54,12 +54,10 @@ def prepare(folder: Path, url: str) -> Path:
     chosen = {role: layout.parallelism.name for role, layout in layouts.items()}
     artifact = ProfileArtifact(
         model="gpt-oss-120b",
-        hardware="gb200",
+        machines=(Machine("gb200", gpus_per_node=4, scaleup_gpus=72),),
         engine="analytic",
         backend="builder",
         created_at="2026-11-01T00:00:00Z",
-        gpus_per_node=4,
-        scaleup_gpus=72,
         layouts=tuple(layouts.values()),
         selection=Selection(chosen, dict.fromkeys(chosen, 1), 5, True, "for this test"),
     )

@@ -70,7 +70,7 @@ def test_sweep_json_is_data_alone_on_stdout(tmp_path: Path) -> None:
     ran = run(*SWEEP, "--out", str(tmp_path / "p.json"), "-o", "json")
 
     body = json.loads(ran.stdout)
-    assert body["schema"] == "headgate/sweep/v1"
+    assert body["schema"] == "headgate/sweep/v2"
     assert body["selection"]["feasible"] is True
     assert {item["layout"] for item in body["left_out"]} == {"TP16"}
 

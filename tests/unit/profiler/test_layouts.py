@@ -20,7 +20,15 @@ def test_a_mixture_of_experts_gets_tp_tep_and_dep() -> None:
 
 
 def test_a_dense_model_gets_tensor_parallelism_only() -> None:
-    assert [layout.name for layout in candidates(LLAMA, GB200).legal] == ["TP1", "TP2", "TP4", "TP8"]
+    widths = ["TP1", "TP2", "TP4", "TP8"]
+    assert [layout.name for layout in candidates(LLAMA, GB200).legal] == [*widths, "TP4-PP2", "TP4-PP4"]
+
+
+def test_a_pipeline_stands_on_the_widest_tensor_parallelism_of_a_node() -> None:
+    names = {layout.name for layout in candidates(LLAMA, H100).legal}
+
+    assert {"TP8-PP2", "TP8-PP4"} <= names
+    assert why_not(Parallelism(tp=1, pp=81), LLAMA, GB200) == "81 pipeline stages for 80 layers"
 
 
 def test_tensor_parallelism_ends_at_the_kv_heads_but_a_latent_has_none() -> None:
@@ -57,10 +65,28 @@ def test_names_read_back(layout: Parallelism) -> None:
     assert parse(layout.name) == layout
 
 
-@pytest.mark.parametrize("name", ["", "TP", "TP0", "XP4", "TP4-PP2", "tp4x", "DEP1", "TEP1"])
+@pytest.mark.parametrize("name", ["", "TP", "TP0", "XP4", "TP4-PP0", "tp4x", "TP4-DP2", "DEP1", "TEP1"])
 def test_a_name_that_is_no_layout_is_refused(name: str) -> None:
-    with pytest.raises(ConfigError, match="write for example TP4, TEP4 or DEP8"):
+    with pytest.raises(ConfigError, match="write for example TP4, TEP4, DEP8"):
         parse(name)
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        Parallelism(tp=8, pp=2),
+        Parallelism(tp=2, ep=2, pp=4),
+        Parallelism(tp=2, dp=4, ep=8),
+        Parallelism(tp=2, dp=2, ep=2, pp=2),
+    ],
+)
+def test_pipelines_and_mixed_widths_read_back(layout: Parallelism) -> None:
+    assert parse(layout.name) == layout
+
+
+def test_experts_that_do_not_divide_the_gpus_are_refused() -> None:
+    with pytest.raises(ConfigError, match="EP3 does not divide 4 GPUs"):
+        parse("TP2-DP2-EP3")
 
 
 def test_a_list_of_layouts_is_read_once_each_in_any_case() -> None:

@@ -10,16 +10,18 @@ from hypothesis import strategies as st
 from config.textfile import replace_text
 from models.artifact import ProfileArtifact, Question, dump, parse
 from models.errors import ArtifactError, InputError
+from models.mix import RequestMix
 from models.values import Role
+from profiler.order import Order
 from profiler.publish import profile
 from profiler.wiring import bench
 
 AT = "2025-11-28T06:00:00+00:00"
-ASKED = Question(10, 1000, 200, 0.99, ttft_s=0.5)
+ASKED = Question(10, RequestMix.constant(1000, 200), 0.99, ttft_s=0.5)
 
 
 def small(created_at: str = AT) -> ProfileArtifact:
-    return profile(bench("llama-3.1-70b", "H100", "trtllm", layouts="TP1,TP4"), ASKED, created_at)
+    return profile(bench(Order("llama-3.1-70b", "H100", layouts="TP1,TP4")), ASKED, created_at)
 
 
 ARTIFACT = small()

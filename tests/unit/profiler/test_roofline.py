@@ -6,6 +6,7 @@ from models.values import Parallelism, Role
 from profiler.measure.backend import Refusal, Replica
 from profiler.measure.roofline.estimator import Roofline
 from profiler.measure.roofline.memory import touched_experts
+from profiler.order import Order
 from profiler.wiring import bench
 from tests.bench import calibrate
 from tests.bench.measured import mape, read_runs, tpot_errors
@@ -15,7 +16,7 @@ TP1, TP4, DEP4 = Parallelism(), Parallelism(tp=4), Parallelism(dp=4, ep=4)
 
 
 def roofline(model: str, hardware: str = "GB200", engine: str = "trtllm") -> Roofline:
-    found = bench(model, hardware, engine).backend
+    found = bench(Order(model, hardware, engine)).backend
     assert isinstance(found, Roofline)
     return found
 

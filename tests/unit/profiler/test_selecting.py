@@ -6,26 +6,27 @@ from itertools import pairwise
 
 import pytest
 
-from config import reference
-from models.artifact import LayoutProfile, ParetoPoint, Question, Selection
+from models.artifact import LayoutProfile, Machine, ParetoPoint, Question, Selection
 from models.capacity.load import ClassLoad
 from models.capacity.predict import predict
+from models.mix import RequestMix
 from models.values import Role
-from profiler.layouts import chosen
+from profiler.order import Order
 from profiler.pareto import front, undominated
-from profiler.selecting import mix, promise, select
-from profiler.sweep import sweep
-from profiler.wiring import bench
+from profiler.planning import plan
+from profiler.sampling.full import Full
+from profiler.selecting import promise, select
+from profiler.sweep import Terms, sweep
+from profiler.wiring import bench, scope
 
-PAGES = Question(180, 8000, 50, 0.99, ttft_s=0.3, e2e_s=0.5, budget_gpus=40)
-GB200 = reference.hardware("GB200")
+PAGES = Question(180, RequestMix.constant(8000, 50), 0.99, ttft_s=0.3, e2e_s=0.5, budget_gpus={"GB200": 40})
+GB200 = (Machine("GB200", 4, 72),)
 
 
 @cache
 def layouts(names: str = "TP1,TP2,TP4,TEP4,DEP4") -> tuple[LayoutProfile, ...]:
-    work = bench("gpt-oss-120b", "GB200", "trtllm")
-    picked = chosen(names, work.arch, work.hardware)
-    return sweep(work.backend, picked, 32_768).layouts
+    work = bench(Order("gpt-oss-120b", "GB200", "trtllm", layouts=names))
+    return sweep(plan(work.roles, scope(work, 32_768)), work.roles, Terms(Full(computed=True))).layouts
 
 
 def answer(question: Question, names: str = "TP1,TP2,TP4,TEP4,DEP4") -> Selection:
@@ -44,7 +45,7 @@ def test_the_shop_gets_narrow_prefill_and_wide_decode() -> None:
 def test_the_selection_keeps_the_promise_and_one_replica_fewer_does_not() -> None:
     found = answer(PAGES)
     by_key = {(x.role, x.parallelism.name): x for x in layouts()}
-    load = [ClassLoad.steady(promise(PAGES), PAGES.rate_rps, mix(PAGES))]
+    load = [ClassLoad.steady(promise(PAGES), PAGES.rate_rps, PAGES.mix)]
 
     def attained(counts: dict[Role, int]) -> float:
         fleet = {role: (by_key[role, found.layouts[role]], n) for role, n in counts.items()}
@@ -79,7 +80,9 @@ def test_the_runner_up_says_why_it_lost() -> None:
 
 
 def test_a_fleet_over_the_budget_is_infeasible_and_says_what_it_would_take() -> None:
-    found = answer(Question(180, 8000, 50, 0.99, ttft_s=0.3, e2e_s=0.5, budget_gpus=8))
+    found = answer(
+        Question(180, RequestMix.constant(8000, 50), 0.99, ttft_s=0.3, e2e_s=0.5, budget_gpus={"GB200": 8})
+    )
 
     assert not found.feasible
     assert found.gpus > 8
@@ -89,9 +92,9 @@ def test_a_fleet_over_the_budget_is_infeasible_and_says_what_it_would_take() -> 
 @pytest.mark.parametrize(
     ("question", "says"),
     [
-        (Question(1, 8000, 50, 0.99, ttft_s=0.02), "TTFT .* over 20ms"),
-        (Question(1, 8000, 50, 0.99, itl_s=0.001), "ITL .* over 1ms"),
-        (Question(1, 8000, 500, 0.99, e2e_s=0.2), "end-to-end .* over 200ms"),
+        (Question(1, RequestMix.constant(8000, 50), 0.99, ttft_s=0.02), "TTFT .* over 20ms"),
+        (Question(1, RequestMix.constant(8000, 50), 0.99, itl_s=0.001), "ITL .* over 1ms"),
+        (Question(1, RequestMix.constant(8000, 500), 0.99, e2e_s=0.2), "end-to-end .* over 200ms"),
     ],
 )
 def test_a_promise_that_one_request_alone_breaks_is_a_layout_problem(question: Question, says: str) -> None:
@@ -104,8 +107,14 @@ def test_a_promise_that_one_request_alone_breaks_is_a_layout_problem(question: Q
 
 
 def test_more_load_never_takes_fewer_gpus_and_a_looser_promise_never_more() -> None:
-    by_rate = [answer(Question(rate, 2000, 200, 0.99, ttft_s=0.5)).gpus for rate in (1, 20, 100, 400)]
-    by_slo = [answer(Question(100, 2000, 200, 0.99, itl_s=itl)).gpus for itl in (0.004, 0.006, 0.01, 0.1)]
+    by_rate = [
+        answer(Question(rate, RequestMix.constant(2000, 200), 0.99, ttft_s=0.5)).gpus
+        for rate in (1, 20, 100, 400)
+    ]
+    by_slo = [
+        answer(Question(100, RequestMix.constant(2000, 200), 0.99, itl_s=itl)).gpus
+        for itl in (0.004, 0.006, 0.01, 0.1)
+    ]
 
     assert by_rate == sorted(by_rate)
     assert by_slo == sorted(by_slo, reverse=True)

@@ -1,0 +1,49 @@
+"""Measure the whole grid, and fit its surface."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from models.artifact import MeasuredPoint
+from models.surface import Surface
+from profiler.fitting import fit
+from profiler.measure.backend import Measurement, Refusal, Replica, SweepPoint
+from profiler.tasks import Grid, Lost, Sampled
+
+
+@dataclass(frozen=True, slots=True)
+class Full:
+    """Ask for every point; those of `computed` times need not be kept beside the surface."""
+
+    computed: bool
+
+    def __call__(
+        self,
+        grid: Grid,
+        ask: Callable[[SweepPoint], Measurement | Refusal],
+        replica: Replica,
+        lost: Callable[[Surface], str | None],
+    ) -> Sampled | Lost:
+        """Return the surface of the grid; raises ValueError when too few points could be measured."""
+        asked = [
+            [(point, ask(point)) for point in (grid.point(x, y) for y in grid.batches)] for x in grid.tokens
+        ]
+        rows = [[r.seconds if isinstance(r, Measurement) else None for _, r in row] for row in asked]
+        surface = fit(grid.tokens, grid.batches, rows, self.computed)
+        if self.computed:
+            return Sampled(surface)
+        measured = tuple(
+            MeasuredPoint(
+                phase=grid.phase,
+                tokens=point.tokens,
+                batch=point.batch,
+                seconds=result.seconds,
+                error_s=result.error_s,
+                repeats=result.repeats,
+                cached_tokens=point.cached_tokens,
+                residual_ratio=surface.at(point.tokens, point.batch) / result.seconds - 1.0,
+            )
+            for row in asked
+            for point, result in row
+            if isinstance(result, Measurement)
+        )
+        return Sampled(surface, measured)
