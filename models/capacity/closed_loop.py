@@ -1,14 +1,24 @@
 """Predict a closed loop: a fixed number of users, each of whom sends the next request when one ends."""
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from models.artifact import LayoutProfile
+from models.capacity.decode import DecodeState
+from models.capacity.fleet import BATCH_WEIGHT, FleetModel, Floats, Steps, Waits, batch_points
 from models.capacity.load import ClassLoad
-from models.capacity.predict import Prediction, predict
+from models.capacity.mixed import MixedSteps
+from models.capacity.predict import Prediction, describe
+from models.capacity.prefill import PromptLoad
+from models.capacity.waiting import WaitTail, bulk, wait_tail
 from models.mix import RequestMix
 from models.values import RequestClass, Role, Router
 
-_ROUNDS = 50
+_ROUNDS = 60
+_NEVER_PER_S = 1e12
 
 
 def predict_closed(
@@ -20,16 +30,176 @@ def predict_closed(
 ) -> Prediction:
     """Return the steady state of `concurrency` users on a fleet.
 
-    Little's law fixes the rate: X = N / (mean end-to-end time at X). The mean grows with the rate, without
-    bound at saturation, so bisection finds the one crossing. The wait is that of an open queue at that rate,
-    which is longer than a closed one's when few users share few replicas.
+    A closed network: users decode, or wait for and are in prefill, or are between the two (Little's law for
+    each). Approximate mean value analysis (Bard 1979, Schweitzer 1979): a user meets the queue and the batch
+    that the other N - 1 would make, (N - 1)/N of the load. So one user alone meets nobody, and the
+    queue never grows beyond the users: at saturation the bottleneck sets the rate and everybody else waits.
+
+    Raises ValueError when the roles are neither prefill and decode nor aggregated.
+    """
+    layouts = {role: layout for role, (layout, _) in fleet.items()}
+    counts = {role: n for role, (_, n) in fleet.items()}
+    loop = _Loop(
+        FleetModel(layouts, [[ClassLoad.steady(request_class, 1.0, mix)]], router), counts, concurrency
+    )
+    found = loop.settle()
+    model = FleetModel(layouts, [[ClassLoad.steady(request_class, found.rate_rps, mix)]], router)
+    model.assume(counts, loop.waits(found), loop.steps(found))
+    return describe(model, counts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Flow:
+    """Describe the loop with `decoding` users in decode: requests per second, the batch, the prefill queue.
+
+    `held` counts the users that all this accounts for.
     """
 
-    def at(rate_rps: float) -> Prediction:
-        return predict([ClassLoad.steady(request_class, rate_rps, mix)], fleet, router)
+    decoding: float
+    rate_rps: float
+    state: DecodeState
+    itl_s: Floats
+    tail: WaitTail
+    held: float
 
-    low, high = 0.0, concurrency / at(1e-9).e2e_s.mean
-    for _ in range(_ROUNDS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if middle * at(middle).e2e_s.mean < concurrency else (low, middle)
-    return at(low)
+
+class _Loop:
+    """Balance N users over the stations of one fleet."""
+
+    def __init__(self, model: FleetModel, counts: Mapping[Role, int], users: float) -> None:
+        self.model, self.users = model, users
+        self.prefills, self.decodes = model.prefill_count(counts), model.decode_count(counts)
+        # A user meets the load of the others; those beyond the places in decode only lengthen the queue.
+        self.others = max(users - 1.0, 0.0) / users
+        self.places = self.decodes * model.curve.limit
+        decoders = min(users, self.places)
+        self.other_decoders = max(decoders - 1.0, 0.0) / decoders
+        work, osl = model.classes[0].work, model.classes[0].osl_tokens
+        self.fixed_s = work.mean_alone_s
+        self.work_s, self.alone_s = work.mean_service_s, float(model.iteration_s[0])
+        self.more_s = min(work.mean_further_s, self.alone_s)
+        self.service_cv2 = max(work.mean_service_squared / self.work_s**2 - 1.0, 0.0)
+        saved_s = self.work_s - self.more_s
+        self.full_prompts = max((self.alone_s - self.more_s) / saved_s, 1.0) if saved_s > 0 else 1.0
+        self.stay_steps = float(model.osl_tokens[0]) + model.first_steps - 1.0
+        self.osl_deviation = math.sqrt(max(float(work.weight @ osl**2) - float(work.weight @ osl) ** 2, 0.0))
+
+    def settle(self) -> _Flow:
+        """Return the flow that holds all users, or the largest that the fleet carries."""
+        low, high = 0.0, min(self.users, self.places)
+        best = self.flow(high)
+        if best is not None and best.held <= self.users:
+            return best
+        best = None
+        for _ in range(_ROUNDS):
+            middle = (low + high) / 2
+            flow = self.flow(middle)
+            if flow is None or flow.held > self.users:
+                high = middle
+            else:
+                low, best = middle, flow
+        if best is None:
+            raise ValueError(f"no flow was found for {self.users:g} users")
+        return best
+
+    def flow(self, decoding: float) -> _Flow | None:
+        """Return the flow with so many users in decode; None when prefill cannot keep it up."""
+        state = self._batch(decoding)
+        points, _ = batch_points((state,))
+        extra_s = 0.0
+        if self.model.aggregated:
+            # An iteration that holds prompts carries a step of the batch along, beyond an idle one.
+            extra_s = self.model.curve.at(state.batch) - self.model.curve.at(1.0)
+        most_rps = self.prefills / (self.work_s + extra_s / self.full_prompts)
+        if self.model.aggregated:
+            rate = self._mixed_rate(decoding, points[0], most_rps)
+            itl_s = self._mixed(rate).itl_s(points[0])
+        else:
+            itl_s = self.model.curve.over(points[0])
+            rate = decoding / (self.stay_steps * float(itl_s @ BATCH_WEIGHT))
+        if rate >= most_rps:
+            return None
+        tail = self._tail(rate, extra_s, float(itl_s @ BATCH_WEIGHT))
+        held = decoding + rate * (self.fixed_s + tail.mean_s)
+        return _Flow(decoding, rate, state, itl_s, tail, held)
+
+    def waits(self, flow: _Flow) -> Waits:
+        """Return the wait for prefill; users whom the fleet cannot carry wait on top.
+
+        A wait varies no more than the number of users in decode, who are the ones not waiting: a queue of
+        most users is long but steady.
+        """
+        tail = flow.tail
+        left_s = (self.users - flow.held) / flow.rate_rps
+        if left_s > 1e-6 * self.users / flow.rate_rps:
+            tail = WaitTail(1.0, 1.0 / (tail.mean_s + left_s), 1.0)
+        steady_s = max(math.sqrt(self._varied(flow.decoding)) / flow.rate_rps, tail.residual_s / 2)
+        if tail.rate_per_s * steady_s < 1.0:
+            late_s = 1.0 / tail.rate_per_s - steady_s
+            tail = replace(tail, rate_per_s=1.0 / max(steady_s, 1e-12), shared_s=tail.shared_s + late_s)
+        used = flow.rate_rps * self.work_s / self.prefills
+        values = (tail.probability, min(tail.rate_per_s, _NEVER_PER_S), min(used, 1.0 - 1e-9))
+        return Waits(*(np.array([x]) for x in (*values, tail.residual_s, tail.shared_s)))
+
+    def steps(self, flow: _Flow) -> Steps:
+        """Return the decode batch; nobody who got so far waits for a place in it."""
+        used = min(flow.decoding / self.places, 1.0)
+        itl_s = flow.itl_s[None, :]
+        state = replace(flow.state, utilisation=used)
+        return Steps(itl_s, np.ones_like(itl_s, dtype=bool), np.array([True]), np.array([used]), (state,))
+
+    def _batch(self, decoding: float) -> DecodeState:
+        """Return the batch that a decoding user is part of on one replica, itself included."""
+        curve, router = self.model.curve, self.model.router
+        others = self.other_decoders * decoding
+        varied = self._varied(decoding) / self.decodes**2
+        if router is Router.RANDOM:
+            seen = 1.0 + others / self.decodes
+            varied += others / self.decodes * (1.0 - 1.0 / self.decodes)
+        else:
+            seen = max((1.0 + others) / self.decodes, 1.0)
+        seen = min(seen, curve.limit)
+        return DecodeState(seen, math.sqrt(varied), curve.limit, True, curve.kv_bound, 0.0)
+
+    def _varied(self, decoding: float) -> float:
+        """Return the variance of the number of others in decode: each is there or is not, on its own."""
+        return max(self.others * decoding * (1.0 - decoding / self.users), 0.0)
+
+    def _mixed(self, rate_rps: float) -> MixedSteps:
+        prompts = PromptLoad(self.other_decoders * rate_rps / self.prefills, self.alone_s, self.more_s)
+        return MixedSteps(self.model.curve, prompts)
+
+    def _mixed_rate(self, decoding: float, points: Floats, most_rps: float) -> float:
+        """Solve n = x * OSL * ITL(n, x): the prompts of the rate itself slow the steps."""
+        low, high = 0.0, most_rps
+        for _ in range(_ROUNDS):
+            rate = (low + high) / 2
+            busy = rate * self.stay_steps * float(self._mixed(rate).itl_s(points) @ BATCH_WEIGHT)
+            low, high = (rate, high) if busy < decoding else (low, rate)
+        return high
+
+    def _tail(self, rate_rps: float, extra_s: float, itl_s: float) -> WaitTail:
+        """Return the prefill queue that the other users make.
+
+        A closed loop adds no randomness of its own: users whose requests are all alike come back as evenly as
+        they were served. Lengths that spread them over more than the time between two make them a Poisson
+        stream.
+        """
+        met_rps = self.others * rate_rps
+        spread_s = itl_s * self.osl_deviation + math.sqrt(self.service_cv2) * self.work_s
+        tail = wait_tail(
+            self.prefills,
+            met_rps,
+            self.work_s + extra_s / self.full_prompts,
+            self.service_cv2,
+            self.model.router,
+            min(rate_rps * spread_s, 1.0),
+        )
+        prompts = PromptLoad(met_rps / self.prefills, self.alone_s, self.more_s)
+        held, iteration_s = (float(x) for x in prompts.iteration(np.array(extra_s)))
+        router, iterations_per_s = self.model.router, prompts.rate_rps / held
+        shared = bulk(tail, self.prefills, iterations_per_s, iteration_s, self.alone_s + extra_s, router)
+        if router is Router.LOAD or shared is tail:
+            return shared
+        # Evenly spaced arrivals hardly ever queue: more who meet an iteration do not make more of them queue.
+        return replace(shared, rate_per_s=tail.rate_per_s * shared.probability / max(tail.probability, 1e-12))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +67,7 @@ class _ClassArrays:
     alone_s: Floats
     osl_tokens: Floats
     work: PrefillWork
+    first_steps: float
 
 
 class FleetModel:
@@ -99,7 +100,9 @@ class FleetModel:
         self.rates = np.array([[c.rate_rps for c in s] for s in scenarios], dtype=float)
         self.prefill_rates = np.array([[c.prefill_rps for c in s] for s in scenarios], dtype=float)
         self.decode_rates = np.array([[c.decode_rps for c in s] for s in scenarios], dtype=float)
-        self.classes = tuple(_arrays(self.prefill_layout, load) for load in first)
+        # The first streamed token comes out of the first decode step, behind those of the hand-over.
+        self.first_steps = 1.0 + (0.0 if self.aggregated else self.decode_layout.handover_steps)
+        self.classes = tuple(_arrays(self.prefill_layout, load, self.first_steps) for load in first)
         middle = scenarios[len(scenarios) // 2]
         self.curve: DecodeCurve = decode_curve(self.decode_layout, [(c.decode_rps, c.mix) for c in middle])
         self.extrapolated = self.curve.extrapolated or any(c.work.extrapolated for c in self.classes)
@@ -145,15 +148,20 @@ class FleetModel:
             if self.aggregated:
                 mixed = [MixedSteps(self.curve, self._prompts(replicas, i)) for i in range(len(tokens))]
                 states = tuple(m.settle(x, spread, sharing) for m, x in zip(mixed, tokens, strict=True))
-                points, admitted = _points(states)
+                points, admitted = batch_points(states)
                 itl = np.array([m.itl_s(n) for m, n in zip(mixed, points, strict=True)])
             else:
                 states = tuple(self.curve.settle(x, spread, sharing) for x in tokens)
-                points, admitted = _points(states)
+                points, admitted = batch_points(states)
                 itl = self.curve.over(points)
             stable, used = np.array([(s.stable, s.utilisation) for s in states]).T
             self._steps[replicas] = Steps(itl, admitted, stable.astype(bool), used, states)
         return self._steps[replicas]
+
+    def assume(self, fleet: Mapping[Role, int], waits: Waits, steps: Steps) -> None:
+        """Take this fleet's queue and batch as given, where they do not follow from an open load."""
+        self._waits[self.prefill_count(fleet)] = waits
+        self._steps[self.decode_count(fleet)] = steps
 
     def attainment(self, fleet: Mapping[Role, int]) -> Floats:
         """Return the share of each class that keeps its promise, shape (scenarios, classes).
@@ -217,7 +225,7 @@ class FleetModel:
         for i, c in enumerate(self.classes):
             value = getattr(c.slo, limit)
             if value is not None:
-                alone = _ClassArrays(Slo(**{limit: value}), c.weight, c.alone_s, c.osl_tokens, c.work)
+                alone = replace(c, slo=Slo(**{limit: value}))
                 total += float((self.rates[:, i] * (1.0 - _kept(alone, waits, steps))).sum())
         return total
 
@@ -262,17 +270,17 @@ class FleetModel:
         return fleet[Role.AGGREGATED if self.aggregated else Role.DECODE]
 
 
-def _points(states: Sequence[DecodeState]) -> tuple[Floats, NDArray[np.bool_]]:
+def batch_points(states: Sequence[DecodeState]) -> tuple[Floats, NDArray[np.bool_]]:
     """Return the batches at which states are integrated, and which are within the limit: (states, points)."""
     mean, width, limit = np.array([(s.batch, s.spread, s.limit) for s in states]).T[:, :, None]
     wanted = np.maximum(mean + width * _BATCH_Z, 1.0)
     return np.minimum(wanted, limit), wanted <= limit
 
 
-def _arrays(layout: LayoutProfile, load: ClassLoad) -> _ClassArrays:
+def _arrays(layout: LayoutProfile, load: ClassLoad, first_steps: float) -> _ClassArrays:
     work = prefill_work(layout, load.mix)
     osl = np.array([a.osl_tokens for a in load.mix.atoms])
-    return _ClassArrays(load.request_class.slo, work.weight, work.alone_s, osl, work)
+    return _ClassArrays(load.request_class.slo, work.weight, work.alone_s, osl, work, first_steps)
 
 
 def _kept(c: _ClassArrays, waits: Waits, steps: Steps) -> Floats:
@@ -281,8 +289,7 @@ def _kept(c: _ClassArrays, waits: Waits, steps: Steps) -> Floats:
     The three share one batch and one wait, so the joint probability is taken given both, not as a product.
     """
     itl = steps.itl_s[:, :, None]
-    # The first streamed token comes out of the first decode step.
-    first_s = c.alone_s[None, None, :] + itl
+    first_s = c.alone_s[None, None, :] + c.first_steps * itl
     slack = np.full(np.broadcast_shapes(itl.shape, (1, 1, c.weight.size)), 1e9)
     if c.slo.ttft_s is not None:
         slack = c.slo.ttft_s - first_s

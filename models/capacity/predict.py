@@ -119,13 +119,15 @@ class _Latencies:
         self.weight = np.concatenate([c.weight * s for c, s in zip(model.classes, share, strict=True)])
         self.alone = np.concatenate([c.alone_s for c in model.classes])
         self.osl = np.concatenate([c.osl_tokens for c in model.classes])
+        self.first_steps = model.first_steps
 
     def ttft(self) -> Latency:
-        return self._latency(self.alone[None, :] + self.itl_points[:, None])
+        return self._latency(self.alone[None, :] + self.first_steps * self.itl_points[:, None])
 
     def e2e(self) -> Latency:
         itl = self.itl_points[:, None]
-        return self._latency(self.alone[None, :] + itl + np.maximum(self.osl[None, :] - 1.0, 0.0) * itl)
+        steps = self.first_steps + np.maximum(self.osl[None, :] - 1.0, 0.0)
+        return self._latency(self.alone[None, :] + steps * itl)
 
     def itl(self) -> Latency:
         if not self.steady_itl:

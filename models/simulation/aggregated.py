@@ -35,6 +35,7 @@ class AggregatedReplica(DecodeReplica):
     ) -> None:
         """Stand idle."""
         super().__init__(layout, pace, clock, ledger, overhead_s)
+        self._handover = 0.0
         self._prefill = prefill
         self._tokens = layout.limits.max_num_batched_tokens
         self._idle_step_s = pace.at(0.0, 1)

@@ -30,6 +30,11 @@ class Clockwork:
             at_s, _, handler, argument = heappop(heap)
             handler(at_s, argument)
 
+    @property
+    def next_s(self) -> float:
+        """The moment of the next event; infinite when none waits."""
+        return self._heap[0][0]
+
     def __len__(self) -> int:
         """Count the events that wait."""
         return len(self._heap) - 1

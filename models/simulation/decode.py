@@ -21,7 +21,8 @@ class DecodeReplica:
 
     The clock advances by one in the time of one step, read at the batch and its mean context half way to the
     next departure, and read again whenever a sequence joins or leaves. A sequence joins at the next step
-    boundary and leaves `output tokens` steps later; its first token ends its first step.
+    boundary, spends the layout's `handover_steps` in its place and leaves `output tokens` steps later; its
+    first token ends its first step.
 
     A sequence is admitted when its whole prompt and output fit the KV cache, as engines do that promise never
     to evict (TensorRT-LLM's default), and waits in order of arrival otherwise.
@@ -36,6 +37,7 @@ class DecodeReplica:
         "_due_s",
         "_ends",
         "_fixed",
+        "_handover",
         "_itl_s",
         "_ledger",
         "_overhead_s",
@@ -61,6 +63,7 @@ class DecodeReplica:
         self._seqs = layout.limits.max_num_seqs
         self._capacity = layout.kv_capacity_tokens
         self._fixed = layout.kv_fixed_tokens
+        self._handover = layout.handover_steps
         self._step = 0.0
         self._at_s = 0.0
         self._itl_s = 0.0
@@ -109,7 +112,9 @@ class DecodeReplica:
         self._enter(request, need)
         self._settle(now_s)
         ledger.first_token_s[request] = (
-            now_s + (ceil(self._step - EXACT) + 1.0 - self._step) * self._itl_s + self._overhead_s
+            now_s
+            + (ceil(self._step - EXACT) + self._handover + 1.0 - self._step) * self._itl_s
+            + self._overhead_s
         )
 
     def _advance(self, now_s: float) -> None:
@@ -124,7 +129,8 @@ class DecodeReplica:
 
     def _enter(self, request: int, need: float) -> None:
         ledger = self._ledger
-        heappush(self._ends, (ceil(self._step - EXACT) + ledger.osl_tokens[request], request))
+        last = ceil(self._step - EXACT) + self._handover + ledger.osl_tokens[request]
+        heappush(self._ends, (last, request))
         self._batch += 1
         self._context += ledger.isl_tokens[request]
         self._reserved += need
@@ -162,7 +168,7 @@ class DecodeReplica:
             request = heappop(ends)[1]
             tokens = isl[request] + osl[request]
             self._batch -= 1
-            self._context -= tokens
+            self._context -= tokens + self._handover
             self._reserved -= tokens + self._fixed
             self.loads[self.position] -= tokens
             ledger.finish_s[request] = last
@@ -184,6 +190,7 @@ class DecodeReplica:
             entered.append(request)
         if entered:
             step_s = self._pace.at(self._context / self._batch, self._batch)
-            first_s = now_s + (ceil(self._step - EXACT) + 1.0 - self._step) * step_s + self._overhead_s
+            rest = ceil(self._step - EXACT) + self._handover + 1.0 - self._step
+            first_s = now_s + rest * step_s + self._overhead_s
             for request in entered:
                 ledger.first_token_s[request] = first_s
