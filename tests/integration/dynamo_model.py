@@ -52,7 +52,7 @@ def write_timing(
 ) -> Path:
     """Tabulate the timing on a grid, as `--planner-profile-data` reads it, and return the path.
 
-    The engine interpolates linearly between grid points and holds the edge value outside; its context axis is
+    The engine interpolates linearly between grid points and goes on so outside; its context axis is
     KV tokens over batch, so for a context c and n KV tokens the step is `decode_s(n / c, c)`.
     """
     isl = np.concatenate([[0.0], np.geomspace(1, max_tokens, 121)])
