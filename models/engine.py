@@ -65,7 +65,8 @@ class Engine:
     Limits are per attention rank: sequences in a batch, prompt tokens per prefill iteration.
     `memory_reserve_ratio` of a GPU's memory is left to activations, graphs and communication buffers.
     `handover_steps` are the decode steps that pass between a prompt's arrival at a decode replica and the
-    step that makes its first token there. `fitted_on` names the hardware whose measurements gave the constants.
+    step that makes its first token there. `fitted_on` names the hardware whose measurements gave the
+    constants.
     """
 
     name: str

@@ -265,7 +265,7 @@ def _plan_table(planned: SweepPlan, minutes: list[float]) -> str:
         (task.role.value, task.layout.name, str(task.layout.gpus), str(task.size), f"{spent:.1f}")
         for task, spent in zip(planned.tasks, minutes, strict=True)
     ]
-    total = f"{planned.points} points, {sum(minutes):.1f} GPU-minutes for whole grids; adaptive sampling takes a part."
+    total = f"{planned.points} points, {sum(minutes):.1f} GPU-minutes for whole grids, less if adaptive."
     text = to_text(Grid("Plan", columns, tuple(rows), (total,)))
     if planned.left_out:
         heads = tuple(Column(title) for title in ("role", "layout", "left out because"))

@@ -10,12 +10,15 @@ import pytest
 from tests.components import REPOSITORY
 
 HEAVY = (
+    "aiconfigurator_core",
+    "aiohttp",
     "altair",
     "apscheduler",
     "kubernetes",
     "pandas",
     "prometheus_api_client",
     "prophet",
+    "pyarrow",
     "requests",
     "scipy",
     "sklearn",

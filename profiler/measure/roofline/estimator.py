@@ -1,6 +1,6 @@
 """Answer the sweep from published figures alone: the roofline backend."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from models.architecture import Architecture
 from models.artifact import EngineLimits, Phase
@@ -31,7 +31,7 @@ class Roofline:
     arch: Architecture
     hardware: Hardware
     engine: Engine
-    serving: Serving = Serving()
+    serving: Serving = field(default_factory=Serving)
     decode_hardware: Hardware | None = None
     name: str = "roofline"
     computed: bool = True
@@ -85,11 +85,11 @@ class Roofline:
     def decode_s(self, layout: Parallelism, context_tokens: float, batch: float) -> float:
         """Return the seconds per output token of each of `batch` sequences.
 
-        With `pp` stages the batch is cut into as many parts, which follow one another through the stages: each
-        part's step takes one pass of all layers. A speculated step verifies the drafts, which a head of about
-        one layer proposes one by one (MTP, EAGLE), and emits `accepted_tokens`.
+        With `pp` stages the batch is cut into as many parts, which follow one another through the stages:
+        each part's step takes one pass of all layers. A speculated step verifies the drafts, which a head of
+        about one layer proposes one by one (MTP, EAGLE), and emits `accepted_tokens`.
         """
-        part = batch / layout.pp
+        part = max(batch / layout.pp, 1.0)
         work = decode_step(self.arch, layout, context_tokens, part, self.serving.draft_tokens + 1)
         step_s = self._pass_s(layout, work)
         if self.serving.draft_tokens:

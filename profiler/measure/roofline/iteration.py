@@ -30,7 +30,7 @@ def decode_step(
 ) -> Iteration:
     """Count one decode step of `batch` sequences, spread evenly over the attention ranks.
 
-    `per_sequence` tokens of each are computed: 1, or the drafts that a step verifies and the engine's own one.
+    `per_sequence` tokens of each are computed: 1, or the drafts that a step verifies and one more.
     """
     rank = max(batch / layout.dp, 1.0)
     window = min(context_tokens, float(arch.attention.window_tokens))
@@ -57,8 +57,8 @@ def prefill_chunks(
     """Count `batch` prompts read together: how many iterations, and the mean one of them.
 
     `tokens` of each prompt are computed behind `cached_tokens` of its prefix. A rank reads at most
-    `chunk_tokens` per iteration and fills chunks across prompts (chunked prefill), so the number of iterations
-    is a real number from 1 up. A chunk reads back the cache of the prompt's chunks before it.
+    `chunk_tokens` per iteration and fills chunks across prompts (chunked prefill), so the number of
+    iterations is a real number from 1 up. A chunk reads back the cache of the prompt's chunks before it.
     """
     prompts = max(batch / layout.dp, 1.0)
     iterations = max(prompts * tokens / chunk_tokens, 1.0)

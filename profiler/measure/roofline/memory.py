@@ -30,9 +30,9 @@ def weight_bytes_per_gpu(arch: Architecture, layout: Parallelism) -> float:
     """Return the weights that one GPU holds.
 
     Attention is split over TP and copied over DP; dense MLPs, shared experts, embedding and head are split
-    over all GPUs of a stage; routed experts lie whole on EP ranks, in slots of equal number (a width that does
-    not divide the experts fills the rest with copies). The largest pipeline stage counts, with the embedding
-    before the first and the head behind the last.
+    over all GPUs of a stage; routed experts lie whole on EP ranks, in slots of equal number (a width that
+    does not divide the experts fills the rest with copies). The largest pipeline stage counts, with the
+    embedding before the first and the head behind the last.
     """
     bytes_ = arch.weight_precision.bytes
     attention = arch.layers * arch.attention.parameters(arch.hidden) * bytes_ / layout.tp
