@@ -1,0 +1,1 @@
+"""Measure a live OpenAI-compatible endpoint: vLLM, SGLang, TensorRT-LLM, Dynamo."""
