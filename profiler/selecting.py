@@ -23,6 +23,9 @@ _WIDENINGS = 8
 _SHOWN = 10
 # Pairings looked at again when something is asked of the choice that is not the question itself.
 _SHORTLIST = 16
+# How often the shortlist is made anew while the highest rate is looked for, and where that search ends.
+_LOOKS = 3
+_MOST_RPS = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,28 +120,40 @@ def most_within(
     Its rate says where the search starts. Where not even a thousandth of that is carried, or the budget
     bounds nothing, the question is returned as it is.
     """
-    shortlist = _shortlist(layouts, question)
-    if not shortlist or not question.budget_gpus:
+    if not question.budget_gpus:
         return question
-
-    def carried(rate_rps: float) -> bool:
+    found = question
+    # The pairings that come nearest differ with the rate: they are looked up again where a search ended.
+    for _ in range(_LOOKS):
+        shortlist = _shortlist(layouts, found)
         if progress:
             progress(0, 1, "highest rate")
+        higher = _highest(shortlist, found, machines)
+        if higher <= found.rate_rps * 1.01 and found is not question:
+            break
+        found = replace(question, rate_rps=higher)
+    return found
+
+
+def _highest(shortlist: Sequence[Pairing], question: Question, machines: Sequence[Machine]) -> float:
+    """Return the highest rate, to 1 %, that a pairing of the shortlist carries within the budget."""
+
+    def carried(rate_rps: float) -> bool:
         return _again(shortlist, replace(question, rate_rps=rate_rps), {}, machines) is not None
 
     high = low = question.rate_rps
-    while carried(high):
+    while high < _MOST_RPS and carried(high):
         low, high = high, high * 4.0
-        if high > 1e9:
-            return replace(question, rate_rps=low)
-    while not carried(low):
-        low, high = low / 4.0, low
+    while low == high and not carried(low):
+        low, high = low / 4.0, low / 4.0
         if low < question.rate_rps / 1e3:
-            return question
+            return question.rate_rps
+    high = max(high, low * 4.0)
     while high / low > 1.01:
         middle = (low * high) ** 0.5
         low, high = (middle, high) if carried(middle) else (low, middle)
-    return replace(question, rate_rps=float(f"{low:.3g}") if carried(float(f"{low:.3g}")) else low)
+    rounded = float(f"{low:.3g}")
+    return rounded if carried(rounded) else low
 
 
 def pairings(layouts: Sequence[LayoutProfile]) -> list[Pairing]:

@@ -1,6 +1,7 @@
 """Selection: fewest GPUs under the promise, the runner-up with why it lost, and honest refusals."""
 
 import re
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 
@@ -15,7 +16,7 @@ from profiler.order import Order
 from profiler.pareto import front, undominated
 from profiler.planning import plan
 from profiler.sampling.full import Full
-from profiler.selecting import promise, select
+from profiler.selecting import most_within, promise, select, would_change
 from profiler.sweep import Terms, sweep
 from profiler.wiring import bench, scope
 
@@ -145,3 +146,102 @@ def test_a_dominated_point_is_dropped() -> None:
     fast, slow, beaten = ParetoPoint("a", 100, 10), ParetoPoint("b", 10, 100), ParetoPoint("c", 9, 50)
 
     assert undominated([slow, beaten, fast, fast]) == [fast, slow]
+
+
+def test_the_ranking_starts_with_the_winner_and_says_why_each_other_lost() -> None:
+    ranking = answer(PAGES).ranking
+
+    assert ranking[0].lost == ""
+    assert all(each.lost for each in ranking[1:])
+    assert [each.gpus for each in ranking] == sorted(each.gpus for each in ranking)
+    assert ranking[0].goodput_rps_per_gpu == answer(PAGES).goodput_rps_per_gpu
+    assert ranking[0].goodput_rps_per_gpu == pytest.approx(180 / ranking[0].gpus, rel=0.01)
+
+
+def test_what_would_change_the_choice_does_change_it() -> None:
+    """The rate that is named makes another pairing smaller by more than a twentieth."""
+    found = answer(PAGES)
+    said = would_change(layouts(), PAGES, found, GB200)
+
+    pattern = re.compile(r"a rate of (\S+) requests/s: (.*) with (\d+) GPUs")
+    named = next(match for match in map(pattern.match, said) if match)
+    other = answer(replace(PAGES, rate_rps=float(named[1])))
+    assert other.gpus == int(named[3])
+    assert other.ranking[0].name == named[2]
+    assert other.layouts != found.layouts
+
+
+def test_a_choice_that_fails_is_not_explained_by_what_would_change_it() -> None:
+    question = replace(PAGES, budget_gpus={"GB200": 8})
+
+    assert would_change(layouts(), question, answer(question), GB200) == ()
+
+
+def test_the_highest_rate_fills_the_budget() -> None:
+    asked = replace(PAGES, rate_rps=10.0, budget_gpus={"GB200": 24})
+
+    most = most_within(layouts(), asked, GB200)
+
+    found = answer(most)
+    assert found.feasible
+    assert 20 <= found.gpus <= 24
+    assert not answer(replace(most, rate_rps=most.rate_rps * 1.05)).feasible
+
+
+def test_without_a_budget_there_is_no_highest_rate() -> None:
+    asked = replace(PAGES, budget_gpus={})
+
+    assert most_within(layouts(), asked, GB200) == asked
+
+
+def test_a_mix_is_sized_by_its_own_lengths_and_not_by_their_mean() -> None:
+    """Half of the prompts are 16k, half 200: the mean of 8k would keep a TTFT that the long ones break."""
+    mixed = RequestMix.merge([(1, RequestMix.constant(16_000, 50)), (1, RequestMix.constant(200, 50))])
+    strict = Question(20, RequestMix.constant(8_100, 50), 0.99, ttft_s=0.15)
+
+    assert answer(strict).feasible
+    assert answer(replace(strict, mix=mixed)).layouts != answer(strict).layouts
+
+
+@cache
+def two_kinds() -> tuple[LayoutProfile, ...]:
+    """Profile prefill on H100 and decode on GB200."""
+    order = Order("gpt-oss-120b", "prefill=h100,decode=gb200", layouts="TP1,TP2,TP4")
+    work = bench(order)
+    return sweep(plan(work.roles, scope(work, 32_768)), work.roles, Terms(Full(computed=True))).layouts
+
+
+BOTH = (Machine("H100", 8, 8), Machine("GB200", 4, 72))
+CHAT = Question(40, RequestMix.constant(1000, 300), 0.99, ttft_s=0.5, itl_s=0.02)
+
+
+def test_roles_on_different_hardware_have_a_budget_each() -> None:
+    roomy = select(two_kinds(), replace(CHAT, budget_gpus={"H100": 64, "GB200": 8}), BOTH)
+    h100 = roomy.replicas[Role.PREFILL] * int(roomy.layouts[Role.PREFILL].removeprefix("TP"))
+    tight = select(two_kinds(), replace(CHAT, budget_gpus={"H100": h100 - 1, "GB200": 8}), BOTH)
+
+    assert roomy.feasible
+    assert "GPUs of H100 and" in roomy.why
+    assert not tight.feasible or tight.layouts != roomy.layouts
+    assert any("of H100, whose budget is" in each.lost for each in tight.ranking) or not tight.feasible
+
+
+def test_prices_decide_where_they_are_stated() -> None:
+    """With GB200 at a thousandth of H100's price, prefill takes the layout of least H100."""
+    dear = select(two_kinds(), replace(CHAT, price_per_gpu_h={"H100": 1000.0, "GB200": 1.0}), BOTH)
+    cheap = select(two_kinds(), replace(CHAT, price_per_gpu_h={"H100": 1.0, "GB200": 1000.0}), BOTH)
+
+    def gpus(found: Selection, role: Role) -> int:
+        return found.replicas[role] * int(found.layouts[role].removeprefix("TP"))
+
+    assert gpus(dear, Role.PREFILL) <= gpus(cheap, Role.PREFILL)
+    assert gpus(cheap, Role.DECODE) <= gpus(dear, Role.DECODE)
+    assert " an hour " in dear.why
+
+
+def test_a_hand_over_between_kinds_of_hardware_takes_the_network() -> None:
+    prefill = next(x for x in two_kinds() if x.key == "prefill=TP1")
+    inside = next(x for x in layouts() if x.key == "prefill=TP1")
+
+    # 900 GB/s inside the NVLink domain, 50 GB/s over the network.
+    assert prefill.handover_s_per_token == pytest.approx(inside.handover_s_per_token * 900 / 50)
