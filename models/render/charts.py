@@ -12,7 +12,7 @@ from typing import Any
 import altair as alt
 
 from models.render.figure import Swatch
-from models.render.panels import Fan, Label, Mark, Panel, Scale
+from models.render.panels import Curves, Fan, Label, Mark, Panel, Scale
 from models.render.theme import INK, LEFT, PAPER, RIGHT, THEME
 
 HOVER, ZOOM = "hover", "zoom"
@@ -153,35 +153,30 @@ def points(
     marks: Sequence[Mark] = (),
     shown: str = "",
     height: int = 300,
+    size: int = 110,
+    diagonal: tuple[float, float] | None = None,
 ) -> dict[str, Any]:
     """Draw rows {x, y, series} as points, `joined` by a line per series or named by `labels`.
 
-    `shown` names the parameter that lists the visible series; all are at first.
+    `shown` names the parameter that lists the visible series; all are at first. `diagonal` draws y = x
+    between two values.
     """
     base = alt.Chart(alt.NamedData(data))
     if shown:
         base = base.transform_filter(f"indexof({shown}, datum.series) >= 0")
     names = [s.name for s in swatches]
-    colour = alt.Color(
-        "series:N", scale=alt.Scale(domain=names, range=[s.colour for s in swatches]), legend=None
-    )
-    dash = alt.StrokeDash(
-        "series:N",
-        scale=alt.Scale(domain=names, range=[list(s.dash) or [1, 0] for s in swatches]),
-        legend=None,
-    )
-    x_axis, y_axis = alt.Axis(title=x.title, format=x.format, tickCount=6), _value_axis(y.format)
-    for axis, scale in ((x_axis, x), (y_axis, y)):
-        if scale.ticks:
-            axis.values = list(scale.ticks)
-    across, up = alt.X("x:Q", scale=_scale(x), axis=x_axis), alt.Y("y:Q", scale=_scale(y), axis=y_axis)
+    colour, dash = _look(swatches)
+    across, up = _axes(x, y)
     tooltip = [
         alt.Tooltip("series:N", title=" "),
         alt.Tooltip("x:Q", title=x.title, format=x.format),
         alt.Tooltip("y:Q", title=y.title, format=y.format),
     ]
-    dots = base.mark_point(filled=True, size=40 if joined else 110, opacity=1)
+    dots = base.mark_point(filled=True, size=40 if joined else size, opacity=1)
     layers: list[Any] = [_mark_line(mark) for mark in marks]
+    if diagonal:
+        ends = alt.Chart(alt.InlineData(values=[{"x": end, "y": end} for end in diagonal]))
+        layers.append(ends.mark_line(strokeDash=[2, 3], strokeWidth=1.4, color=INK).encode(across, up))
     if joined:
         layers.append(base.mark_line(strokeWidth=1.8).encode(across, up, colour, dash))
     else:
@@ -190,6 +185,59 @@ def points(
     title = alt.Title(y.title, anchor="start", frame="group")
     params = [alt.VariableParameter(name=shown, value=names)] if shown else []
     return _finished(alt.layer(*layers, params=params).properties(width=600, height=height, title=title))
+
+
+def curves(plot: Curves) -> dict[str, Any]:
+    """Draw rows {x, y, low, high, series, group} as lines with bands, and `measured` ones as error bars."""
+    colour, dash = _look(plot.swatches)
+    across, up = _axes(plot.x, plot.y)
+    low = _axes(plot.x, plot.y, "low")[1]
+    tooltip = [
+        alt.Tooltip("series:N", title=" "),
+        alt.Tooltip("x:Q", title=plot.x.title, format=plot.x.format),
+        *(alt.Tooltip(f"{f}:Q", title=t, format=plot.y.format) for f, t in plot.fields),
+    ]
+
+    def rows(name: str) -> Any:
+        base = alt.Chart(alt.NamedData(name))
+        if plot.chosen:
+            base = base.transform_filter(f"datum.group === {plot.chosen}")
+        return base.transform_filter(f"indexof({plot.shown}, datum.series) >= 0")
+
+    lines = rows(plot.data)
+    layers: list[Any] = [_mark_line(mark) for mark in plot.marks]
+    band = lines.transform_filter("datum.high > datum.low").mark_area(opacity=0.16)
+    layers.append(band.encode(across, low, alt.Y2("high:Q"), colour))
+    layers.append(lines.mark_line(strokeWidth=1.8).encode(across, up, colour, dash))
+    if plot.measured:
+        points = rows(plot.measured)
+        layers.append(points.mark_rule(strokeWidth=1.6).encode(across, low, alt.Y2("high:Q"), colour))
+        dots = points.mark_point(filled=True, size=46, opacity=1)
+    else:
+        dots = lines.mark_point(filled=True, size=36, opacity=1)
+    layers.append(dots.encode(across, up, colour, tooltip=tooltip))
+    params = [alt.VariableParameter(name=plot.shown, value=[s.name for s in plot.swatches])]
+    if plot.chosen:
+        params.append(alt.VariableParameter(name=plot.chosen, value=plot.initial))
+    title = alt.Title(plot.y.title, anchor="start", frame="group")
+    return _finished(alt.layer(*layers, params=params).properties(width=600, height=plot.height, title=title))
+
+
+def _look(swatches: Sequence[Swatch]) -> tuple[alt.Color, alt.StrokeDash]:
+    names = [s.name for s in swatches]
+    colours, dashes = [s.colour for s in swatches], [list(s.dash) or [1, 0] for s in swatches]
+    return (
+        alt.Color("series:N", scale=alt.Scale(domain=names, range=colours), legend=None),
+        alt.StrokeDash("series:N", scale=alt.Scale(domain=names, range=dashes), legend=None),
+    )
+
+
+def _axes(x: Scale, y: Scale, field: str = "y") -> tuple[alt.X, alt.Y]:
+    x_axis, y_axis = alt.Axis(title=x.title, format=x.format, tickCount=6), _value_axis(y.format)
+    for axis, scale in ((x_axis, x), (y_axis, y)):
+        if scale.ticks:
+            axis.values = list(scale.ticks)
+    return alt.X("x:Q", scale=_scale(x), axis=x_axis), alt.Y(f"{field}:Q", scale=_scale(y), axis=y_axis)
 
 
 def _name(base: Any, across: alt.X, up: alt.Y, label: Label) -> Any:
@@ -201,9 +249,10 @@ def _name(base: Any, across: alt.X, up: alt.Y, label: Label) -> Any:
 
 
 def heat_map(data: str, x: str, y: str, title: str, chosen: str, initial: str) -> dict[str, Any]:
-    """Draw rows {x, y, value, group} as shaded cells with their figures written in them.
+    """Draw rows {x, y, value, group, beyond} as shaded cells with their figures written in them.
 
-    `x`, `y` and `title` name the axes and the value; shades are logarithmic, within the chosen group.
+    `x`, `y` and `title` name the axes and the value; shades are logarithmic, within the chosen group. Cells
+    `beyond` the data are faint.
     """
     base = (
         alt.Chart(alt.NamedData(data))
@@ -224,8 +273,17 @@ def heat_map(data: str, x: str, y: str, title: str, chosen: str, initial: str) -
         alt.Tooltip("y:Q", title=y, format=","),
         alt.Tooltip("value:Q", title=title, format=",.3~r"),
     ]
-    cells = base.mark_rect(stroke=PAPER, strokeWidth=1).encode(across, up, shade, tooltip=tooltip)
-    ink = alt.when("datum.dark").then(alt.value("#ffffff")).otherwise(alt.value("#10233d"))
+    faint = alt.condition("datum.beyond", alt.value(0.3), alt.value(1.0))
+    cells = base.mark_rect(stroke=PAPER, strokeWidth=1).encode(
+        across, up, shade, opacity=faint, tooltip=tooltip
+    )
+    ink = (
+        alt.when("datum.beyond")
+        .then(alt.value(INK))
+        .when("datum.dark")
+        .then(alt.value("#ffffff"))
+        .otherwise(alt.value("#10233d"))
+    )
     figures = base.mark_text(fontSize=11).encode(across, up, text="text:N", color=ink)
     params = [alt.VariableParameter(name=chosen, value=initial)]
     heading = alt.Title(f"up: {y}", anchor="start", frame="group")

@@ -59,6 +59,15 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
+class Points:
+    """Sentences that stand side by side."""
+
+    kind: ClassVar[str] = "points"
+    title: str
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Folded:
     """Blocks that open on demand; they print as they stand."""
 
@@ -67,7 +76,7 @@ class Folded:
     blocks: tuple["Block", ...]
 
 
-Block = Prose | Table | Chart | Items | Facts | Folded
+Block = Prose | Table | Chart | Items | Facts | Points | Folded
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,15 +40,22 @@ class Rows:
 class Cells:
     """Hold one grid of values a group, compactly: `values[i][j]` stands at `x[i]`, `y[j]`.
 
-    A page spreads it into rows {x, y, value, group}.
+    `beyond` holds the (i, j) of a group's cells that rest on no data. A page spreads it into rows
+    {x, y, value, group, beyond}.
     """
 
     grids: Mapping[str, tuple[Sequence[float], Sequence[float], Sequence[Sequence[float]]]]
+    beyond: Mapping[str, Sequence[tuple[int, int]]] = field(default_factory=dict)
 
     def plain(self) -> dict[str, object]:
         """Return it as JSON data."""
         named = {
-            group: {"x": list(x), "y": list(y), "values": [list(row) for row in values]}
+            group: {
+                "x": list(x),
+                "y": list(y),
+                "values": [list(row) for row in values],
+                "beyond": [list(place) for place in self.beyond.get(group, ())],
+            }
             for group, (x, y, values) in self.grids.items()
         }
         return {"cells": named}

@@ -51,6 +51,28 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True)
+class Curves:
+    """Describe lines with their bands, drawn from rows {x, y, low, high, series, group}.
+
+    `measured` names rows of the same form that are drawn as points with error bars. `shown` names the
+    parameter that lists the visible series, `chosen` the one that picks a group, at first `initial`. `fields`
+    are the rows' fields that a tooltip shows, with their titles.
+    """
+
+    data: str
+    swatches: tuple[Swatch, ...]
+    x: Scale
+    y: Scale
+    measured: str = ""
+    shown: str = "shown"
+    chosen: str = ""
+    initial: str = ""
+    marks: tuple[Mark, ...] = ()
+    fields: tuple[tuple[str, str], ...] = (("y", "value"), ("low", "at least"), ("high", "at most"))
+    height: int = 260
+
+
+@dataclass(frozen=True, slots=True)
 class Label:
     """Say where the name of a point stands: left of it or right, and how many lines higher."""
 

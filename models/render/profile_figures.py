@@ -1,33 +1,37 @@
-"""Draw a profile: the trade between a user's speed and a GPU's output, and the surfaces of each layout."""
+"""Draw a profile's layouts side by side: speed against output, TTFT and ITL, a line a layout."""
 
 from collections.abc import Callable
 
 from models.artifact import LayoutProfile, ProfileArtifact
 from models.render import palette
-from models.render.charts import LOGARITHMIC_TICKS, heat_map, points
-from models.render.figure import Cells, Choice, Figure, Rows, Swatch, Toggles
+from models.render.charts import LOGARITHMIC_TICKS, curves, points
+from models.render.figure import Figure, Rows, Swatch, Toggles
 from models.render.formats import brief, plural, seconds
-from models.render.panels import Mark, Scale
-from models.render.profile_grid import selected_first, typical_context_tokens
-from models.surface import Surface
-from models.values import Role
+from models.render.panels import Curves, Mark, Scale
+from models.render.profile_grid import MARK, selected_first, shown_name, typical_context_tokens
+from models.render.profile_surface_figures import band_at, banded, short
 
-# More would not hold their figures on a phone.
-MOST_CELLS = 8
 MOST_LINES = 8
+
+Curve = list[dict[str, float]]
 
 
 def pareto_figure(artifact: ProfileArtifact) -> Figure | None:
     """Draw the undominated trades, a line a layout; `None` without any."""
     if not artifact.pareto:
         return None
-    names = list(dict.fromkeys(p.layout for p in artifact.pareto))
+    unknown = {x.key for x in artifact.layouts if x.extrapolated}
+
+    def name(pairing: str) -> str:
+        return f"{pairing} {MARK}" if unknown & {*pairing.split(), f"decode={pairing}"} else pairing
+
+    names = list(dict.fromkeys(name(p.layout) for p in artifact.pareto))
     swatches = palette.series(names)
     rows = tuple(
         {
-            "x": _short(p.tokens_per_s_per_user),
-            "y": _short(p.tokens_per_s_per_gpu),
-            "series": p.layout,
+            "x": short(p.tokens_per_s_per_user),
+            "y": short(p.tokens_per_s_per_gpu),
+            "series": name(p.layout),
         }
         for p in sorted(artifact.pareto, key=lambda p: p.tokens_per_s_per_user)
     )
@@ -50,70 +54,48 @@ def pareto_figure(artifact: ProfileArtifact) -> Figure | None:
         data={"pareto": Rows(rows)},
         caption="Right is faster for a user, up is cheaper per token. No other layout beats a point on both.",
         controls=(Toggles("Layouts", swatches, "layouts"),),
+        notes=(_MARKED,) if any(n.endswith(MARK) for n in names) else (),
     )
 
 
 def ttft_figure(artifact: ProfileArtifact) -> Figure | None:
     """Draw TTFT of one prompt over its length, a line a layout; `None` without a prefill surface."""
     promise = artifact.question.ttft_s if artifact.question else None
-    return _lines(
-        artifact,
-        "ttft",
-        "TTFT of one prompt, nothing waiting",
-        Scale("prompt tokens", "~s", logarithmic=True, ticks=LOGARITHMIC_TICKS),
-        Scale("TTFT, ms, logarithmic", ",.3~r", logarithmic=True, ticks=LOGARITHMIC_TICKS),
-        lambda layout: (
-            [(isl, (layout.prefill.at(isl, 1) + layout.overhead_s) * 1e3) for isl in layout.prefill.x]
-            if layout.prefill
-            else []
-        ),
-        promise,
-    )
+
+    def curve(layout: LayoutProfile) -> Curve:
+        surface = layout.prefill
+        if surface is None:
+            return []
+        return [
+            {"x": short(isl), **banded(surface.at(isl, 1.0), band_at(surface, isl, 1.0), layout.overhead_s)}
+            for isl in surface.x
+            if surface.covers(isl, surface.y[0])
+        ]
+
+    x = Scale("prompt tokens", "~s", logarithmic=True, ticks=LOGARITHMIC_TICKS)
+    return _lines(artifact, "ttft", "TTFT of one prompt, nothing waiting", x, "TTFT", curve, promise)
 
 
 def itl_figure(artifact: ProfileArtifact) -> Figure | None:
     """Draw ITL over the batch at the typical context, a line a layout; `None` without a decode surface."""
     context = typical_context_tokens(artifact)
     promise = artifact.question.itl_s if artifact.question else None
-    return _lines(
-        artifact,
-        "itl",
-        f"ITL at {context:,.0f} tokens of context",
-        Scale("sequences in the batch", "~s", logarithmic=True, ticks=LOGARITHMIC_TICKS),
-        Scale("ITL, ms, logarithmic", ",.3~r", logarithmic=True, ticks=LOGARITHMIC_TICKS),
-        lambda layout: (
-            [(batch, layout.decode.at(context, batch) * 1e3) for batch in layout.decode.y]
-            if layout.decode and layout.decode.covers(context, layout.decode.y[0])
-            else []
-        ),
-        promise,
-    )
+
+    def curve(layout: LayoutProfile) -> Curve:
+        surface = layout.decode
+        if surface is None:
+            return []
+        return [
+            {"x": short(batch), **banded(surface.at(context, batch), band_at(surface, context, batch))}
+            for batch in surface.y
+            if surface.covers(context, batch)
+        ]
+
+    x = Scale("sequences in the batch", "~s", logarithmic=True, ticks=LOGARITHMIC_TICKS)
+    return _lines(artifact, "itl", f"ITL at {context:,.0f} tokens of context", x, "ITL", curve, promise)
 
 
-def surface_figures(artifact: ProfileArtifact) -> list[Figure]:
-    """Draw each phase's surfaces as shaded tables, one layout at a time, the selected one first."""
-    found = []
-    for phase, title, x_title, y_title in (
-        ("prefill", "Prefill time per iteration, ms", "prompt tokens", "prompts in the iteration"),
-        ("decode", "Decode time per step, ms", "context tokens", "sequences in the batch"),
-    ):
-        measured = {_title(x): surface for x in selected_first(artifact) if (surface := getattr(x, phase))}
-        if not measured:
-            continue
-        first = next(iter(measured))
-        figure = Figure(
-            name=f"{phase}-surface",
-            title=title,
-            summary=f"{title} over {x_title} and {y_title} for {len(measured)} layouts, a figure a cell.",
-            spec=heat_map(f"{phase}-cells", x_title, y_title, title, "layout", first),
-            data={f"{phase}-cells": Cells({name: _thinned(s) for name, s in measured.items()})},
-            controls=(Choice("Layout", tuple(measured), first, "layout"),),
-            notes=("Large grids are thinned here; the saved data hold every point.",)
-            if any(max(len(s.x), len(s.y)) > MOST_CELLS for s in measured.values())
-            else (),
-        )
-        found.append(figure)
-    return found
+_MARKED = f"{MARK} rests on no data of that layout: see where it comes from."
 
 
 def _lines(
@@ -121,51 +103,42 @@ def _lines(
     name: str,
     title: str,
     x: Scale,
-    y: Scale,
-    curve: Callable[[LayoutProfile], list[tuple[float, float]]],
+    what: str,
+    curve: Callable[[LayoutProfile], Curve],
     promise_s: float | None,
 ) -> Figure | None:
-    drawn = [(_title(layout), curve(layout)) for layout in selected_first(artifact)]
+    drawn = [(shown_name(layout, artifact), curve(layout)) for layout in selected_first(artifact)]
     drawn = [(layout, line) for layout, line in drawn if line]
     if not drawn:
         return None
     kept = drawn[:MOST_LINES]
     swatches: tuple[Swatch, ...] = palette.series(layout for layout, _ in kept)
-    rows = tuple({"x": _short(a), "y": _short(b), "series": layout} for layout, line in kept for a, b in line)
     marks = (Mark(promise_s * 1e3, f"promise {seconds(promise_s)}"),) if promise_s is not None else ()
     said = "; ".join(
-        f"{layout} {seconds(line[0][1] / 1e3)} to {seconds(line[-1][1] / 1e3)}" for layout, line in kept
+        f"{layout} {seconds(line[0]['y'] / 1e3)} to {seconds(line[-1]['y'] / 1e3)}" for layout, line in kept
     )
     left = len(drawn) - len(kept)
+    certain = all(row["low"] == row["high"] for _, line in kept for row in line)
+    plot = Curves(
+        name,
+        swatches,
+        x,
+        Scale(f"{what}, ms, logarithmic", ",.3~r", logarithmic=True, ticks=LOGARITHMIC_TICKS),
+        shown="layouts",
+        marks=marks,
+        fields=(("y", what),) if certain else (("y", what), ("low", "at least"), ("high", "at most")),
+    )
+    sentences = [
+        *([] if certain else ["Bands hold 95 % of what a measurement would give."]),
+        *([f"{plural(left, 'more layout')} in the table."] if left else []),
+    ]
     return Figure(
         name=name,
         title=title,
         summary=f"{title}, from the least to the most: {said}.",
-        spec=points(name, swatches, x, y, joined=True, marks=marks, shown="layouts", height=260),
-        data={name: Rows(rows)},
-        caption=f"{plural(left, 'more layout')} in the table." if left else "",
+        spec=curves(plot),
+        data={name: Rows(tuple({**row, "series": layout} for layout, line in kept for row in line))},
+        caption=" ".join(sentences),
         controls=(Toggles("Layouts", swatches, "layouts"),),
+        notes=(_MARKED,) if any(layout.endswith(MARK) for layout, _ in kept) else (),
     )
-
-
-def _thinned(surface: Surface) -> tuple[list[float], list[float], list[list[float]]]:
-    """Return at most `MOST_CELLS` evenly spread lines of a grid each way, ends included, in milliseconds."""
-    rows, columns = _spread(len(surface.x)), _spread(len(surface.y))
-    values = [[_short(surface.values_s[i][j] * 1e3) for j in columns] for i in rows]
-    return [surface.x[i] for i in rows], [surface.y[j] for j in columns], values
-
-
-def _spread(count: int) -> list[int]:
-    if count <= MOST_CELLS:
-        return list(range(count))
-    return [round(i * (count - 1) / (MOST_CELLS - 1)) for i in range(MOST_CELLS)]
-
-
-def _title(layout: LayoutProfile) -> str:
-    role = "" if layout.role is not Role.AGGREGATED else " aggregated"
-    return f"{layout.parallelism.name}{role}"
-
-
-def _short(value: float) -> float:
-    """Keep four significant digits: what a chart can show."""
-    return float(f"{value:.4g}")

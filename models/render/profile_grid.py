@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 
 from models.artifact import LayoutProfile, Profile, ProfileArtifact
-from models.render.formats import UNKNOWN, brief, number, percent, seconds
+from models.render.formats import UNKNOWN, brief, number, percent, seconds, words
 from models.render.grid import Column, Grid
 from models.surface import Surface
 from models.values import Role
 
 PROMPTS_TOKENS = (1_000, 8_000, 32_000)
 BATCHES = (1, 16, 64, 256)
+# Beside the name of a layout whose figures rest on no data.
+MARK = "*"
 
 
 def layout_grid(profile: Profile, only: Sequence[LayoutProfile] | None = None) -> Grid:
@@ -19,11 +21,14 @@ def layout_grid(profile: Profile, only: Sequence[LayoutProfile] | None = None) -
     """
     artifact = profile.artifact
     context = typical_context_tokens(artifact)
+    several = len(artifact.machines) > 1
     columns = (
         Column("role"),
         Column("layout"),
+        *([Column("hardware")] if several else []),
         Column("selected"),
         Column("gpus", "that one replica takes", numeric=True),
+        Column("error", "mean relative error of points held out of the fit, of the worse surface", True),
         Column("kv tokens", "that one replica's KV cache holds", numeric=True),
         Column("prefill tok/s", "best rate of one replica inside the measured grid", numeric=True),
         *(
@@ -34,18 +39,30 @@ def layout_grid(profile: Profile, only: Sequence[LayoutProfile] | None = None) -
         Column("prefill tok/s/gpu", numeric=True, wide=True),
         Column("max seqs", "that the engine batches", numeric=True, wide=True),
         Column("max batched", "prompt tokens per iteration", numeric=True, wide=True),
-        Column("fit error", "cross-validated relative error of the surfaces", numeric=True, wide=True),
         Column("origin", "where the figures come from", wide=True),
     )
     ordered = selected_first(artifact) if only is None else only
-    rows = tuple(_layout_row(layout, artifact, context) for layout in ordered)
+    readings = [_readings(layout, context) for layout in ordered]
+    rows = tuple(
+        _layout_row(layout, artifact, shown) for layout, shown in zip(ordered, readings, strict=True)
+    )
     strong = frozenset(i for i, layout in enumerate(ordered) if is_selected(layout, artifact))
     notes = []
-    if any(UNKNOWN in (*row[5:9], *row[9:13]) for row in rows):
+    if any(UNKNOWN in shown for shown in readings):
         notes.append("- where a role does not do that phase, or the measured grid does not reach so far")
     if any(layout.decode for layout in ordered):
         notes.append(f"ITL with {context:,.0f} tokens of context per sequence")
+    notes += extrapolation_notes(ordered)
     return Grid(f"Layouts of {artifact.model} on {artifact.hardware}", columns, rows, tuple(notes), strong)
+
+
+def extrapolation_notes(layouts: Sequence[LayoutProfile]) -> list[str]:
+    """Say which layouts' figures rest on no data, a line a reason."""
+    names: dict[str, dict[str, None]] = {}
+    for layout in layouts:
+        if layout.extrapolated:
+            names.setdefault(layout.extrapolated, {})[layout.parallelism.name] = None
+    return [f"{MARK} extrapolated, {words(list(found))}: {reason}" for reason, found in names.items()]
 
 
 def left_out_grid(profile: Profile) -> Grid:
@@ -97,22 +114,43 @@ def prefill_rate(layout: LayoutProfile) -> float | None:
     return max(rates)
 
 
-def _layout_row(layout: LayoutProfile, artifact: ProfileArtifact, context: float) -> tuple[str, ...]:
-    rate = prefill_rate(layout)
+def shown_name(layout: LayoutProfile, artifact: ProfileArtifact) -> str:
+    """Name a layout on a chart: with its hardware where there are several, marked if it rests on no data."""
+    role = " aggregated" if layout.role is Role.AGGREGATED else ""
+    where = f" on {artifact.machine(layout).name}" if len(artifact.machines) > 1 else ""
+    return f"{layout.parallelism.name}{role}{where}{f' {MARK}' if layout.extrapolated else ''}"
+
+
+def error_of(layout: LayoutProfile) -> str:
+    """Write the cross-validated error of a layout's surfaces, the worse one's; "computed" without any."""
     errors = [s.relative_error for s in (layout.prefill, layout.decode) if s is not None]
+    if any(errors):
+        return percent(max(errors))
+    return "exact" if layout.measured else "computed"
+
+
+def _readings(layout: LayoutProfile, context: float) -> tuple[str, ...]:
     return (
-        layout.role.value,
-        layout.parallelism.name,
-        "yes" if is_selected(layout, artifact) else "",
-        str(layout.gpus),
-        brief(layout.kv_capacity_tokens),
-        number(rate),
+        number(prefill_rate(layout)),
         *(seconds(_ttft(layout, isl)) for isl in PROMPTS_TOKENS),
         *(seconds(_reading(layout.decode, context, batch)) for batch in BATCHES),
+    )
+
+
+def _layout_row(layout: LayoutProfile, artifact: ProfileArtifact, readings: Sequence[str]) -> tuple[str, ...]:
+    rate = prefill_rate(layout)
+    return (
+        layout.role.value,
+        f"{layout.parallelism.name}{f' {MARK}' if layout.extrapolated else ''}",
+        *([artifact.machine(layout).name] if len(artifact.machines) > 1 else []),
+        "yes" if is_selected(layout, artifact) else "",
+        str(layout.gpus),
+        error_of(layout),
+        brief(layout.kv_capacity_tokens),
+        *readings,
         number(rate / layout.gpus) if rate else UNKNOWN,
         str(layout.limits.max_num_seqs),
         brief(layout.limits.max_num_batched_tokens),
-        percent(max(errors)) if any(errors) else "computed",
         layout.provenance or UNKNOWN,
     )
 

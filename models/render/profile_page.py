@@ -1,14 +1,26 @@
-"""Write the report of a profile: what was selected and why, the surfaces, and what was left out."""
+"""Write the report of a profile: what was selected and why, the surfaces, their errors, what was left out."""
 
 from collections import Counter
 
 from models import codec
-from models.artifact import Profile, ProfileArtifact, Question
-from models.render.document import Block, Chart, Document, Facts, Folded, Prose, Section, Table
-from models.render.formats import brief, number, plural, seconds, sentence, words
+from models.artifact import Profile, ProfileArtifact
+from models.render.document import Block, Chart, Document, Facts, Folded, Points, Prose, Section, Table
+from models.render.formats import plural, sentence, words
 from models.render.page import to_html
-from models.render.profile_figures import itl_figure, pareto_figure, surface_figures, ttft_figure
-from models.render.profile_grid import is_selected, layout_grid, left_out_grid, selected_first, source_grid
+from models.render.profile_facts import effort_facts, origin_facts, selection_facts
+from models.render.profile_figures import itl_figure, pareto_figure, ttft_figure
+from models.render.profile_fit_grid import fit_grid
+from models.render.profile_grid import (
+    extrapolation_notes,
+    is_selected,
+    layout_grid,
+    left_out_grid,
+    selected_first,
+    source_grid,
+)
+from models.render.profile_ranking_grid import ranking_grid
+from models.render.profile_residual_figures import residual_figures
+from models.render.profile_surface_figures import VIEWS, View, heat_figure, measured_figure
 from models.render.verdict import Tone, Verdict
 from models.values import Role
 
@@ -20,10 +32,12 @@ A prefill surface gives the engine's time for one iteration of prompts, a decode
 of a batch; both for one replica. The wait in a queue is not in them: sizing adds it from the load.
 
 Figures hold inside the grid that was measured or computed. Outside it Headgate continues the edge's slope and
-says so in every recommendation that rests on it.
+says so in every recommendation that rests on it. A layout with * rests on no data of its own: measure
+it before you run it.
 
 A computed profile rests on published peaks and the efficiencies that engines reach of them; measured points
-replace it wherever you have them."""
+replace it wherever you have them. The error of a measured surface is that of points which its fit had
+not seen."""
 
 
 def render(profile: Profile) -> str:
@@ -35,21 +49,18 @@ def document(profile: Profile) -> Document:
     """Gather what the page shows."""
     artifact = profile.artifact
     sections = [
-        Section("selection", "Selection", (Facts(_selection(artifact)),)),
+        Section("selection", "Selection", _selection(profile)),
         Section("layouts", "Layouts", _layouts(profile)),
     ]
     if pareto := pareto_figure(artifact):
         sections.append(Section("pareto", "Pareto front", (Chart(pareto),)))
     if surfaces := _surfaces(artifact):
         sections.append(Section("surfaces", "Surfaces", surfaces))
+    if errors := _errors(profile):
+        sections.append(Section("errors", "Errors", errors))
     if artifact.left_out:
         sections.append(Section("left-out", "Left out", (Table(left_out_grid(profile)),)))
-    origin: list[Block] = [Facts(_origin(profile))]
-    if artifact.sources:
-        origin.append(
-            Folded(f"Sources of {plural(len(artifact.sources), 'figure')}", (Table(source_grid(profile)),))
-        )
-    sections.append(Section("origin", "Where it comes from", tuple(origin)))
+    sections.append(Section("origin", "Where it comes from", _origin(profile)))
     sections.append(Section("reading", "How to read this", (Prose(tuple(_READING.split("\n\n"))),)))
     return Document(
         title=f"Profile of {artifact.model} on {artifact.hardware}",
@@ -59,7 +70,7 @@ def document(profile: Profile) -> Document:
         sections=tuple(sections),
         export={"digest": profile.digest, "profile": codec.to_plain(artifact)},
         made_by="Made by Headgate",
-        file_name=f"profile-{artifact.model}-{artifact.hardware}.json",
+        file_name=f"profile-{artifact.model}-{artifact.hardware.replace(' ', '')}.json",
     )
 
 
@@ -73,31 +84,27 @@ def _verdict(artifact: ProfileArtifact) -> Verdict:
     if not chosen.feasible:
         return Verdict(Tone.BAD, f"No layout keeps the promise: {chosen.why}", lost)
     layouts = words([f"{name} for {role}" for role, name in chosen.layouts.items()])
-    return Verdict(Tone.GOOD, f"Use {layouts}: {plural(chosen.gpus, 'GPU')}.", (sentence(chosen.why), *lost))
+    if artifact.question is None:
+        return Verdict(Tone.NONE, f"The profile holds {layouts}.", (sentence(chosen.why), *lost))
+    unknown = [
+        f"{layout.parallelism.name} for {layout.role} is extrapolated: {layout.extrapolated}"
+        for layout in artifact.layouts
+        if layout.extrapolated and is_selected(layout, artifact)
+    ]
+    tone = Tone.MIXED if unknown else Tone.GOOD
+    details = (sentence(chosen.why), *lost, *map(sentence, unknown))
+    return Verdict(tone, f"Use {layouts}: {plural(chosen.gpus, 'GPU')}.", details)
 
 
-def _selection(artifact: ProfileArtifact) -> tuple[tuple[str, str], ...]:
-    facts = [("Question", _question(artifact.question))]
-    if chosen := artifact.selection:
-        facts += [
-            (role.value, f"{name} x {chosen.replicas.get(role, 0)}") for role, name in chosen.layouts.items()
-        ]
-        facts.append(("GPUs", number(chosen.gpus)))
-    if artifact.question and artifact.question.budget_gpus:
-        facts.append(("GPU budget", words([f"{n} {name}" for name, n in artifact.question.budget_gpus.items()])))
-    return tuple(facts)
-
-
-def _question(question: Question | None) -> str:
-    if question is None:
-        return "none was asked"
-    limits = (("TTFT", question.ttft_s), ("ITL", question.itl_s), ("end-to-end", question.e2e_s))
-    promised = [f"{name} {seconds(limit)}" for name, limit in limits if limit is not None]
-    aim = f"{words(promised)} at p{question.quantile * 100:g}" if promised else "throughput only"
-    return (
-        f"{number(question.rate_rps)} requests/s of {brief(question.isl_tokens)} prompt and "
-        f"{brief(question.osl_tokens)} output tokens, {aim}"
-    )
+def _selection(profile: Profile) -> tuple[Block, ...]:
+    """Show the question, the fleet, who competed, and what would change the choice."""
+    chosen = profile.artifact.selection
+    blocks: list[Block] = [Facts(selection_facts(profile.artifact))]
+    if chosen and chosen.would_change:
+        blocks.append(Points("What would change the choice", tuple(map(sentence, chosen.would_change))))
+    if chosen and chosen.ranking:
+        blocks.append(Table(ranking_grid(profile)))
+    return tuple(blocks)
 
 
 def _layouts(profile: Profile) -> tuple[Block, ...]:
@@ -116,23 +123,50 @@ def _layouts(profile: Profile) -> tuple[Block, ...]:
 
 
 def _surfaces(artifact: ProfileArtifact) -> tuple[Block, ...]:
-    figures = [ttft_figure(artifact), itl_figure(artifact), *surface_figures(artifact)]
-    return tuple(Chart(figure) for figure in figures if figure is not None)
+    """Show layouts side by side, then each phase of the selected ones; the others on demand."""
+    everything = selected_first(artifact)
+    selected = [layout for layout in everything if is_selected(layout, artifact)] or everything
+    blocks: list[Block] = [Chart(f) for f in (ttft_figure(artifact), itl_figure(artifact)) if f is not None]
+    for view in VIEWS:
+        shown = [layout for layout in selected if _has(layout, view)]
+        # A role without a selected layout, such as aggregated beside a pair, still has its surfaces shown.
+        rest = [layout for layout in everything if _has(layout, view) and layout not in shown]
+        first, others = (shown, rest) if shown else (rest, [])
+        named = f"{view.phase.value}-surface"
+        figures = (
+            heat_figure(artifact, view, first, named),
+            measured_figure(artifact, view, first, f"{view.phase.value}-measured"),
+        )
+        blocks += [Chart(figure) for figure in figures if figure is not None]
+        folded = (
+            heat_figure(artifact, view, others, f"{named}-others"),
+            measured_figure(artifact, view, others, f"{view.phase.value}-measured-others"),
+        )
+        charts = tuple(Chart(figure) for figure in folded if figure is not None)
+        if charts:
+            blocks.append(Folded(f"{view.short} of {plural(len(others), 'other layout')}", charts))
+    return tuple(blocks)
 
 
-def _origin(profile: Profile) -> tuple[tuple[str, str], ...]:
+def _has(layout: object, view: View) -> bool:
+    return getattr(layout, view.phase.value) is not None
+
+
+def _errors(profile: Profile) -> tuple[Block, ...]:
+    """Show how well measured surfaces are known; nothing where all were computed."""
+    grid = fit_grid(profile)
+    if not grid.rows:
+        return ()
+    return (Table(grid), *(Chart(figure) for figure in residual_figures(profile.artifact)))
+
+
+def _origin(profile: Profile) -> tuple[Block, ...]:
     artifact = profile.artifact
-    roles = [role for role in Role if any(x.role is role for x in artifact.layouts)]
-    said = list(dict.fromkeys(x.provenance for x in artifact.layouts if x.provenance))
-    return (
-        ("Engine", artifact.engine),
-        ("Backend", artifact.backend),
-        ("Created", artifact.created_at),
-        ("Layouts", f"{len(artifact.layouts)} ({words([r.value for r in roles])})"),
-        *(
-            (m.name, f"{plural(m.gpus_per_node, 'GPU')} a node, {number(m.scaleup_gpus)} in one NVLink domain")
-            for m in artifact.machines
-        ),
-        ("Figures from", "; ".join(said) or "not stated"),
-        ("Digest", profile.digest),
-    )
+    blocks: list[Block] = [Facts((*origin_facts(profile), *effort_facts(artifact)))]
+    if notes := extrapolation_notes(selected_first(artifact)):
+        blocks.append(Points("Figures that rest on no data of their own", tuple(map(sentence, notes))))
+    if artifact.sources:
+        blocks.append(
+            Folded(f"Sources of {plural(len(artifact.sources), 'figure')}", (Table(source_grid(profile)),))
+        )
+    return tuple(blocks)

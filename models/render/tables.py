@@ -6,7 +6,10 @@ from models.artifact import Profile
 from models.decision import Record
 from models.render.formats import moment, share, words
 from models.render.grid import plain, to_text
+from models.render.profile_facts import effort_facts
+from models.render.profile_fit_grid import fit_grid
 from models.render.profile_grid import layout_grid, left_out_grid
+from models.render.profile_ranking_grid import ranking_grid
 from models.render.recommendation_grid import demand_grid, guard_grid, headline, role_grid
 from models.render.replay_grid import verdict_grid
 from models.render.verdict import judge
@@ -34,6 +37,15 @@ def profile_table(profile: Profile, wide: bool = False) -> str:
         if artifact.selection.runner_up:
             chosen.append(f"Runner-up: {artifact.selection.runner_up}: {artifact.selection.runner_up_lost}")
         parts.append("".join(f"{plain(line)}\n" for line in chosen))
+        if artifact.selection.ranking:
+            parts.append(to_text(ranking_grid(profile), wide))
+        changes = [f"Would change the choice: {line}" for line in artifact.selection.would_change]
+        if changes:
+            parts.append("".join(f"{plain(line)}\n" for line in changes))
+    if wide and (errors := fit_grid(profile)).rows:
+        parts.append(to_text(errors, wide))
+    if effort := effort_facts(artifact):
+        parts.append("".join(f"{plain(name)}: {plain(value)}\n" for name, value in effort))
     if artifact.left_out:
         parts.append(to_text(left_out_grid(profile), wide))
     return "\n".join(parts)

@@ -5,12 +5,14 @@
   const drawings = read("drawings");
   const views = new Map();
 
-  // Compact columns {axis, at, values} become rows {at, series, value, group}, cells rows {x, y, value, group}.
+  // Compact columns {axis, at, values} become rows {at, series, value, group}, cells rows {x, y, value, group, beyond}.
   const spread = (data) => {
     if (Array.isArray(data)) return data;
     const rows = [];
     for (const [group, grid] of Object.entries(data.cells ?? {})) {
-      grid.values.forEach((row, i) => row.forEach((value, j) => rows.push({ x: grid.x[i], y: grid.y[j], value, group })));
+      const beyond = new Set(grid.beyond.map(([i, j]) => `${i},${j}`));
+      grid.values.forEach((row, i) =>
+        row.forEach((value, j) => rows.push({ x: grid.x[i], y: grid.y[j], value, group, beyond: beyond.has(`${i},${j}`) })));
     }
     for (const [group, series] of Object.entries(data.values ?? {})) {
       const at = data.at[group];

@@ -3,19 +3,28 @@
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
+
+import numpy as np
 
 from models.artifact import (
+    Contender,
+    Effort,
     EngineLimits,
     LayoutProfile,
     LeftOut,
     Machine,
+    MeasuredPoint,
     ParetoPoint,
+    Phase,
     Profile,
     ProfileArtifact,
     Question,
     Selection,
 )
 from models.decision import Adjustment, Decision, Outcome, Reason, Record, RoleSizing, Sizing, Status
+from models.engine import Serving
+from models.hardware import Precision
 from models.mix import RequestMix
 from models.observation import (
     ClassDemand,
@@ -28,7 +37,7 @@ from models.observation import (
 )
 from models.prediction import Forecast, SignalForecast
 from models.simulation.scorecard import ClassResult, Percentiles, PolicyResult, ReplayResult, TimelinePoint
-from models.surface import Surface
+from models.surface import Bounds, Surface
 from models.values import Binding, Parallelism, RequestClass, Role, Signal, Slo
 
 NOON_S = 1_795_780_800.0  # 2026-11-27 12:00 UTC
@@ -244,6 +253,115 @@ def profile(**changes: object) -> Profile:
         },
     )
     return Profile(replace(artifact, **changes), "sha256:" + "a7" * 32)  # type: ignore[arg-type]
+
+
+def measured_layout(plain: LayoutProfile, hardware: str, seed: int, extrapolated: str = "") -> LayoutProfile:
+    """Return a layout as an adaptive sweep of a noisy engine leaves it: few points, bands, residuals."""
+    generator = np.random.default_rng(seed)
+    fitted: dict[str, Any] = {}
+    points: list[MeasuredPoint] = []
+    for phase, surface in ((Phase.PREFILL, plain.prefill), (Phase.DECODE, plain.decode)):
+        if surface is None:
+            continue
+        last = len(surface.y) - 1
+        band = tuple(
+            tuple(0.02 + 0.03 * (i + j) / (len(surface.x) + last) for j in range(last + 1))
+            for i in range(len(surface.x))
+        )
+        # The largest batch was never reached.
+        reach = Bounds((surface.x[0], surface.x[-1]), (surface.y[0], surface.y[max(last - 1, 0)]))
+        fitted[phase.value] = replace(surface, relative_error=0.021, band_ratio=band, bounds=reach)
+        for i, tokens in enumerate(surface.x):
+            for j, batch in enumerate(surface.y[:last]):
+                if (i + 2 * j) % 3 == 0 or j == 0:
+                    off = float(generator.normal(0, 0.02))
+                    seconds = surface.values_s[i][j] / (1 + off)
+                    points.append(
+                        MeasuredPoint(phase, tokens, batch, seconds, 0.015 * seconds, 6, residual_ratio=off)
+                    )
+    return replace(plain, **fitted, measured=tuple(points), hardware=hardware, extrapolated=extrapolated)
+
+
+def measured_profile(**changes: object) -> Profile:
+    """Return a profile measured at an endpoint: H100 prefill, GB200 decode, one layout extrapolated."""
+    prefill = [(layout(Role.PREFILL, tp), "H100") for tp in (1, 2, 4, 8)]
+    decode = [(layout(Role.DECODE, tp), "GB200") for tp in (1, 2, 4)]
+    decode += [(layout(Role.DECODE, 4, ep=4), "GB200"), (layout(Role.DECODE, 1, ep=32, dp=32), "GB200")]
+    together = [(layout(Role.AGGREGATED, 4, ep=4), "GB200")]
+    unknown = "its all-to-all among 32 GPUs was measured among 4 only"
+    layouts = tuple(
+        measured_layout(plain, hardware, seed, unknown if plain.gpus == 32 else "")
+        for seed, (plain, hardware) in enumerate(prefill + decode + together)
+    )
+    best = profile().artifact
+    pairings = (
+        Contender("prefill=TP1 decode=TEP4", {Role.PREFILL: 20, Role.DECODE: 3}, 32, 0.9943, 5.59),
+        Contender(
+            "prefill=TP2 decode=TEP4",
+            {Role.PREFILL: 12, Role.DECODE: 3},
+            36,
+            0.9951,
+            4.98,
+            "needs 36 GPUs: two GPUs per prompt save 31 ms that the promise does not ask for",
+        ),
+        Contender(
+            "prefill=TP1 decode=DEP32",
+            {Role.PREFILL: 20, Role.DECODE: 1},
+            52,
+            0.9989,
+            3.46,
+            "needs 52 GPUs: one replica of 32 GPUs is filled to 9 %",
+        ),
+        Contender(
+            "aggregated=TEP4",
+            {Role.AGGREGATED: 15},
+            60,
+            0.9907,
+            2.97,
+            "needs 60 GPUs: prompts of 8k hold up the steps of others",
+        ),
+    )
+    question = Question(
+        180.0,
+        RequestMix.from_samples([6_000, 8_000, 8_200, 24_000], [40, 50, 60, 50]),
+        0.99,
+        ttft_s=0.3,
+        itl_s=0.02,
+        budget_gpus={"H100": 32, "GB200": 36},
+        price_per_gpu_h={"H100": 2.5, "GB200": 6.0},
+    )
+    assert best.selection is not None
+    artifact = replace(
+        best,
+        machines=(Machine("H100", 8, 8), Machine("GB200", 4, 72)),
+        engine="vllm",
+        backend="endpoint",
+        layouts=layouts,
+        question=question,
+        pareto=tuple(
+            replace(
+                p,
+                layout={"TP1": "prefill=TP1 decode=TP1", "TEP4": "prefill=TP1 decode=TEP4"}.get(
+                    p.layout, "prefill=TP1 decode=DEP32"
+                ),
+            )
+            for p in best.pareto
+        ),
+        selection=replace(
+            best.selection,
+            goodput_rps_per_gpu=5.59,
+            ranking=pairings,
+            runner_up=pairings[1].name,
+            runner_up_lost=pairings[1].lost,
+            would_change=(
+                "a TTFT of 240 ms instead of 300 ms: prefill=TP2 decode=TEP4",
+                "decode of TEP4 slower by 18 %: prefill=TP1 decode=TP4",
+            ),
+        ),
+        serving=Serving(Precision.FP8, Precision.FP8, 0.35, 3, 2.6),
+        effort=Effort(214, 1_080, 187.5),
+    )
+    return Profile(replace(artifact, **changes), "sha256:" + "b2" * 32)  # type: ignore[arg-type]
 
 
 def signal_forecast(level: float, model: str = "seasonal") -> SignalForecast:

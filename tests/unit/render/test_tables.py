@@ -97,7 +97,7 @@ def test_a_reading_outside_the_grid_is_a_dash_and_not_an_extrapolation() -> None
 
     rows = layout_grid(narrow).rows
 
-    assert all(row[6:9] == ("-", "-", "-") for row in rows)
+    assert all(row[7:10] == ("-", "-", "-") for row in rows)
 
 
 def test_the_prefill_rate_keeps_to_what_one_iteration_may_hold() -> None:

@@ -1,0 +1,94 @@
+"""Draw what the fits of a profile leave of its measurements."""
+
+from models.artifact import MeasuredPoint, Phase, ProfileArtifact
+from models.render import palette
+from models.render.charts import LOGARITHMIC_TICKS, points
+from models.render.figure import Figure, Plain, Rows, Swatch, Toggles
+from models.render.formats import percent, plural
+from models.render.panels import Mark, Scale
+from models.render.profile_grid import selected_first, shown_name
+from models.render.profile_surface_figures import short, spread
+
+# A point costs some 70 bytes of the page; the table of errors counts all of them.
+MOST_POINTS = 1_200
+
+
+def residual_figures(artifact: ProfileArtifact) -> list[Figure]:
+    """Draw fitted against measured, and the residual of each point over its time; nothing without points."""
+    found = [
+        (shown_name(layout, artifact), p)
+        for layout in selected_first(artifact)
+        for p in layout.measured
+        if p.residual_ratio is not None
+    ]
+    if not found:
+        return []
+    kept = [found[i] for i in spread(len(found), MOST_POINTS)]
+    coloured = palette.series(dict.fromkeys(_series(name, p) for name, p in kept))
+    # Points have no dash.
+    swatches = tuple(Swatch(s.name, s.colour) for s in coloured)
+    notes = (
+        (f"{plural(len(kept), 'point')} of {len(found):,} are drawn, evenly spread.",)
+        if len(kept) < len(found)
+        else ()
+    )
+    worst = max(abs(p.residual_ratio or 0.0) for _, p in found)
+    measured = Scale("measured, ms, logarithmic", "~s", logarithmic=True, ticks=LOGARITHMIC_TICKS)
+    fitted = Scale("Fitted, ms, logarithmic", "~s", logarithmic=True, ticks=LOGARITHMIC_TICKS)
+    times = [p.seconds * 1e3 for _, p in kept]
+    controls = (Toggles("Surfaces", swatches, "surfaces"),)
+    return [
+        Figure(
+            name="fitted",
+            title="Fitted against measured",
+            summary=f"Fitted over measured time of {plural(len(found), 'point')}; the farthest from the "
+            f"diagonal is off by {percent(worst)}.",
+            spec=points(
+                "fitted",
+                swatches,
+                measured,
+                fitted,
+                shown="surfaces",
+                size=30,
+                diagonal=(short(min(times)), short(max(times))),
+            ),
+            data={"fitted": Rows(tuple(_fitted_row(name, p) for name, p in kept))},
+            controls=controls,
+            notes=notes,
+        ),
+        Figure(
+            name="residuals",
+            title="What the fit leaves of each point",
+            summary=f"Fitted / measured - 1 in per cent over measured time; the largest is {percent(worst)}.",
+            spec=points(
+                "residuals",
+                swatches,
+                measured,
+                Scale("Residual, %", "+,.3~f", zero=False),
+                shown="surfaces",
+                size=30,
+                height=240,
+                marks=(Mark(0.0, "fitted = measured"),),
+            ),
+            data={"residuals": Rows(tuple(_residual_row(name, p) for name, p in kept))},
+            controls=controls,
+            notes=notes,
+        ),
+    ]
+
+
+def _series(name: str, point: MeasuredPoint) -> str:
+    return f"{name} {'TTFT' if point.phase is Phase.PREFILL else 'ITL'}"
+
+
+def _fitted_row(name: str, p: MeasuredPoint) -> Plain:
+    fitted = p.seconds * (1.0 + (p.residual_ratio or 0.0))
+    return {"x": short(p.seconds * 1e3), "y": short(fitted * 1e3), "series": _series(name, p)}
+
+
+def _residual_row(name: str, p: MeasuredPoint) -> Plain:
+    return {
+        "x": short(p.seconds * 1e3),
+        "y": short((p.residual_ratio or 0.0) * 100),
+        "series": _series(name, p),
+    }
