@@ -89,11 +89,28 @@ def lost(fleet: Fleet, best: Fleet) -> str:
     mine, theirs = fleet.prediction.expected_attainment, best.prediction.expected_attainment
     if round(mine, 3) < round(theirs, 3):
         return f"the same {_gpus(fleet)} keep {mine:.2%} of promises against {theirs:.2%}"
-    wide = max(layout.gpus for layout in fleet.pairing.values())
-    narrow = max(layout.gpus for layout in best.pairing.values())
-    if wide > narrow:
-        return f"the same {_gpus(fleet)}, in steps of {wide} instead of {narrow} when it scales"
+    if steps(fleet) > steps(best):
+        return (
+            f"the same {_gpus(fleet)}, in steps of {_widths(fleet)} instead of {_widths(best)} when it scales"
+        )
+    slower, faster = end_to_end_s(fleet), end_to_end_s(best)
+    if slower > faster:
+        return f"the same {_gpus(fleet)}, {show_duration(slower)} end to end against {show_duration(faster)}"
     return f"the same {_gpus(fleet)} and promises kept: equal, decided by name"
+
+
+def steps(fleet: Fleet) -> int:
+    """Return how coarse the steps are in which a fleet scales: the GPUs of one replica per role, in all."""
+    return sum(layout.gpus for layout in fleet.pairing.values())
+
+
+def end_to_end_s(fleet: Fleet) -> float:
+    """Return the mean time to the last token, to two digits: less than that tells no fleets apart."""
+    return float(f"{fleet.prediction.e2e_s.mean:.2g}")
+
+
+def _widths(fleet: Fleet) -> str:
+    return " and ".join(str(layout.gpus) for layout in fleet.pairing.values())
 
 
 def would_change(question: Question, chosen: Sequence[LayoutProfile], again: Again) -> tuple[str, ...]:
@@ -102,18 +119,22 @@ def would_change(question: Question, chosen: Sequence[LayoutProfile], again: Aga
     Empty when the choice stays within 5 % of the best up to twice and half of everything that was asked.
     """
     found: list[tuple[float, str]] = []
+    beyond: list[str] = []
     for variant in _variants(question, chosen):
         for factor in _LADDER:
             said, asked, slower = variant(factor)
             best, own = again(asked, slower)
             if best is None:
-                found.append((factor, f"{said}: no fleet keeps the promise within the budget"))
+                beyond.append(said)
                 break
             if own is None or own.cost > best.cost * _CLEARLY:
                 instead = "this choice keeps it with none" if own is None else f"this choice {_gpus(own)}"
                 found.append((factor, f"{said}: {best.name} with {_gpus(best)}, {instead}"))
                 break
-    return tuple(text for _, text in sorted(found, key=lambda pair: pair[0]))
+    said_so = [text for _, text in sorted(found, key=lambda pair: pair[0])]
+    if beyond:
+        said_so.append(f"no fleet keeps the promise with {' or '.join(beyond)}")
+    return tuple(said_so)
 
 
 _Variant = Callable[[float], tuple[str, Question, Mapping[str, float]]]

@@ -45,10 +45,11 @@ class Fleet:
         """The pairing's name, such as `prefill=TP1 decode=TEP4`."""
         return name_of(self.pairing)
 
-    def rank(self) -> tuple[float, float, int, str]:
-        """Order fleets: least cost, then attainment to 0.1 %, then the finer steps, then the name."""
-        widest = max(layout.gpus for layout in self.pairing.values())
-        return self.cost, -round(self.prediction.expected_attainment, 3), widest, self.name
+    def rank(self) -> tuple[float, float, int, float, str]:
+        """Order fleets: least cost, attainment to 0.1 %, finer steps, faster to 1 %, then the name."""
+        steps = explaining.steps(self)
+        kept = round(self.prediction.expected_attainment, 3)
+        return self.cost, -kept, steps, explaining.end_to_end_s(self), self.name
 
 
 @dataclass(frozen=True, slots=True)
