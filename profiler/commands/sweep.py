@@ -10,6 +10,7 @@ import click
 
 from config.commandline import COUNT, DURATION, FILE, QUANTILE, RATE, TOKENS, FiniteRange
 from config.textfile import replace_text
+from profiler.commands.clustered import job_options
 from profiler.commands.measuring import measured_options
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ _PRECISION = click.Choice(["bf16", "fp8", "fp4"])
     help="The silicon database's name of the model, or a folder with its config.json.",
 )
 @measured_options
+@job_options
 @click.option(
     "-o", "--output", type=click.Choice(["table", "wide", "json"]), default="table", show_default=True
 )
@@ -124,6 +126,10 @@ def command(**options: Any) -> None:
     text = dump(_profile(order, work, options))
     replace_text(text, options["out"])
     click.echo(f"Wrote {options['out']}", err=True)
+    if order.backend == "job":
+        from profiler.commands.clustered import publish
+
+        publish(order, options, text)
     published = parse(text, str(options["out"]))
     if options["report"]:
         from models.render.profile_page import render
@@ -180,6 +186,10 @@ def _make(order: Order, options: dict[str, Any]) -> Any:
         from profiler.commands.measuring import endpoints
 
         return endpoints(order, options)
+    if order.backend == "job":
+        from profiler.commands.clustered import planning
+
+        return planning(order, options)
     return None
 
 
@@ -215,6 +225,10 @@ def _swept(order: Order, work: Bench, options: dict[str, Any], progress: Any) ->
         budget_gpu_minutes=order.gpu_minutes,
     )
     try:
+        if order.backend == "job":
+            from profiler.commands.clustered import run
+
+            return run(order, work, options, terms.store, progress)
         return sweep(
             plan(work.roles, wiring.scope(work, order.max_context_tokens)), work.roles, terms, progress
         )

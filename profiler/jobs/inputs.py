@@ -25,6 +25,23 @@ class Shard:
 
 
 @dataclass(frozen=True, slots=True)
+class Measuring:
+    """Say how candidates are measured at their endpoints; `None`: asked of the endpoint, else estimated.
+
+    A point is repeated until the 95 % interval of its mean is within `error_ratio` of it.
+    """
+
+    served_model: str | None = None
+    max_num_seqs: int | None = None
+    max_num_batched_tokens: int | None = None
+    kv_capacity_tokens: float | None = None
+    error_ratio: float = 0.03
+    max_repeats: int = 12
+    max_point_s: float = 120.0
+    silence_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
 class Inputs:
     """Hold everything that a pod of the sweep reads before it starts.
 
@@ -39,7 +56,7 @@ class Inputs:
     shards: tuple[Shard, ...]
     identity: str
     endpoint: str | None = None
-    served_model: str | None = None
+    measuring: Measuring = Measuring()
     policy: DeployPolicy = field(default_factory=DeployPolicy)
     files: Mapping[str, str] = field(default_factory=dict)
 

@@ -130,8 +130,9 @@ def _running(
         return True
     if unfinished:
         raise InputError(
-            f"a sweep {inputs.sweep} with other inputs runs in namespace {inputs.namespace}; wait for it, end it "
-            f"with `kubectl -n {inputs.namespace} delete configmap {inputs.sweep}`, or give this one another --name"
+            f"a sweep {inputs.sweep} with other inputs runs in namespace {inputs.namespace}; wait for it, "
+            f"end it with `kubectl -n {inputs.namespace} delete configmap {inputs.sweep}`, or give this one "
+            "another --name"
         )
     voice.say(f"taking over what an earlier sweep {inputs.sweep} measured")
     if same:

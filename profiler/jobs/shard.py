@@ -53,7 +53,7 @@ def _pages(cluster: Cluster, inputs: Inputs, number: int) -> list[Manifest]:
 def _index(environ: Mapping[str, str], shards: int) -> int:
     text = environ.get(INDEX, "")
     if not text.isdigit() or int(text) >= shards:
-        raise InputError(f"{INDEX} is {text!r}; the sweep has shards 0 to {shards - 1}")
+        raise InputError(f"{INDEX} is {text!r}, and the shards are 0 to {shards - 1}")
     return int(text)
 
 
@@ -68,7 +68,7 @@ def _map(cluster: Cluster, name: str, namespace: str) -> Manifest:
 
 
 def _owners(root: Manifest, environ: Mapping[str, str]) -> tuple[Mapping[str, str], ...]:
-    """Return who takes candidates along: this pod's Job, so that no GPU outlives it; else the sweep's root."""
+    """Return who takes candidates along: this pod's Job, so that no GPU outlives it, or the root."""
     name, uid = environ.get("HEADGATE_JOB"), environ.get("HEADGATE_JOB_UID")
     if name and uid:
         return ({"apiVersion": "batch/v1", "kind": "Job", "name": name, "uid": uid},)
