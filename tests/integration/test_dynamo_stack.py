@@ -7,7 +7,9 @@ import urllib.request
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -19,10 +21,11 @@ pytestmark = pytest.mark.integration
 
 TIMING = Timing(
     prefill_s=lambda tokens: 0.020 + 50e-6 * tokens,
-    decode_s=lambda batch, context_tokens: 0.010 + 0.5e-3 * batch + 1e-6 * batch * context_tokens,
+    decode_s=lambda batch, context_tokens: 0.025 + 0.5e-3 * batch + 2e-6 * batch * context_tokens,
 )
 # Frontend, router, tokenizer and a busy machine; never less than the table says.
 OVERHEAD_S = 0.070
+STEP_OVERHEAD_S = 0.003
 RELATIVE = 0.10
 
 
@@ -37,8 +40,9 @@ class Timed:
         return self.token_s[0]
 
     @property
-    def itl_s(self) -> float:
-        return (self.token_s[-1] - self.token_s[0]) / (len(self.token_s) - 1)
+    def gap_s(self) -> float:
+        """The median: a stall of the machine lengthens one gap, not the middle one."""
+        return median(later - earlier for earlier, later in pairwise(self.token_s))
 
 
 @pytest.fixture(scope="module", params=["aggregated", "disaggregated"])
@@ -56,33 +60,31 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def test_a_lone_request_takes_what_the_timing_table_says(stack: Stack, isl_tokens: int) -> None:
     # The least of three: other work on the machine only ever adds.
     answers = [_complete(stack, isl_tokens, osl_tokens=20, seed=seed) for seed in range(3)]
-    ttft_s, itl_s = min(a.ttft_s for a in answers), min(a.itl_s for a in answers)
+    ttft_s, gap_s = min(a.ttft_s for a in answers), min(a.gap_s for a in answers)
 
     # The first token comes from the decode step that follows the prefill.
     expected_ttft_s = TIMING.prefill_s(isl_tokens) + TIMING.decode_s(1, isl_tokens)
-    expected_itl_s = TIMING.decode_s(1, isl_tokens + 10)
+    expected_gap_s = TIMING.decode_s(1, isl_tokens + 10)
     assert 0.99 * expected_ttft_s <= ttft_s <= (1 + RELATIVE) * expected_ttft_s + OVERHEAD_S
-    # 1 ms: a timer tick of the engine's sleep.
-    assert 0.97 * expected_itl_s <= itl_s <= (1 + RELATIVE) * expected_itl_s + 0.001
+    assert 0.97 * expected_gap_s <= gap_s <= (1 + RELATIVE) * expected_gap_s + STEP_OVERHEAD_S
 
 
 def test_prompts_that_wait_together_are_prefilled_in_one_iteration(stack: Stack) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        answers = list(
-            pool.map(lambda seed: _complete(stack, 1000, osl_tokens=2, seed=seed), range(100, 108))
-        )
+    prompts, tokens = 40, 100
+    with ThreadPoolExecutor(prompts) as pool:
+        answers = list(pool.map(lambda seed: _complete(stack, tokens, 2, seed), range(prompts)))
 
-    # The first is alone in its iteration; the other seven fit max_num_batched_tokens.
-    batched_s = TIMING.prefill_s(1000) + TIMING.prefill_s(7000)
-    one_by_one_s = 8 * TIMING.prefill_s(1000)
+    # At best all of them in one iteration; one by one, each would pay the constant part again.
+    batched_s, one_by_one_s = TIMING.prefill_s(prompts * tokens), prompts * TIMING.prefill_s(tokens)
     last_s = max(answer.ttft_s for answer in answers)
-    assert 0.99 * batched_s <= last_s < one_by_one_s
+    assert 0.99 * batched_s <= last_s < 0.8 * one_by_one_s
 
 
 def test_a_prompt_longer_than_an_iteration_is_cut_into_chunks(stack: Stack) -> None:
-    answer = _complete(stack, 12_000, osl_tokens=2, seed=1)
-    expected_s = TIMING.prefill_s(8192) + TIMING.prefill_s(12_000 - 8192)
-    assert 0.99 * expected_s <= answer.ttft_s <= (1 + RELATIVE) * expected_s + OVERHEAD_S
+    ttft_s = min(_complete(stack, 12_000, osl_tokens=2, seed=seed).ttft_s for seed in range(3))
+    chunks_s = TIMING.prefill_s(8192) + TIMING.prefill_s(12_000 - 8192)
+    expected_s = chunks_s + TIMING.decode_s(1, 12_000)
+    assert 0.99 * expected_s <= ttft_s <= (1 + RELATIVE) * expected_s + OVERHEAD_S
 
 
 def test_a_drained_worker_fails_nothing_and_a_killed_one_what_is_routed_to_it(tmp_path: Path) -> None:
