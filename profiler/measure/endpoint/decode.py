@@ -20,12 +20,13 @@ from profiler.measure.endpoint.windows import (
 )
 
 # A window is a quarter of the context long, so that the context stands still, within these bounds in tokens.
-SHORTEST_WINDOW, LONGEST_WINDOW = 16, 96
+SHORTEST_WINDOW, LONGEST_WINDOW = 16, 64
 # The mean context in the window may be off by this share of it, or by some tokens.
 CONTEXT_RATIO, CONTEXT_TOKENS = 0.05, 8
 MOST_CORRECTIONS = 5
-# Where time stamps may be off by more than this share of the window, the load generator is measured instead.
-MOST_LAG_RATIO = 0.05
+# Time stamps that are late alike at both ends of a window cancel out. Where they may be late by more than
+# this share of it, the load generator is measured instead of the engine.
+MOST_LAG_RATIO = 0.2
 
 
 @dataclass(slots=True)
@@ -110,7 +111,8 @@ def _measurement(held: Held) -> Measurement:
             "near the endpoint, or ask for a smaller batch",
             suspect=False,
         )
-    return Measurement(seconds, math.hypot(half_width(held.itl_s), blur * seconds), len(held.itl_s))
+    blur_s = blur * seconds / math.sqrt(len(held.blur_ratio))
+    return Measurement(seconds, math.hypot(half_width(held.itl_s), blur_s), len(held.itl_s))
 
 
 def _fits(plan: Plan, played: Round, found: Window | None, held: Held, count: int) -> bool:

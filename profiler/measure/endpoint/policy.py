@@ -38,7 +38,7 @@ class EndpointPolicy:
     `deployed` says which layout runs in which role; `replicas` how many of them share the endpoint (1 where
     absent), so that `batch` sequences each are sent. `served_model` is the model's name there, if it is not
     the card's. A point is repeated until the 95 % interval of its mean is within `error_ratio` of it, at most
-    `max_repeats` times, and no longer than `max_point_s` once there are `min_repeats`. A stream that says
+    `max_repeats` times, and no longer than `max_point_s` once there are `min_repeats` (or as many as may be). A stream that says
     nothing for `silence_s` is given up.
     """
 
@@ -73,8 +73,8 @@ class EndpointPolicy:
             raise ValueError("say which layouts the endpoint runs, such as TEP4 or prefill=TP1,decode=TEP4")
         if not 0.0 < self.error_ratio < 1.0:
             raise ValueError(f"error_ratio must be above 0 and under 1, got {self.error_ratio}")
-        if not 2 <= self.min_repeats <= self.max_repeats:
-            raise ValueError("at least 2 repeats give an interval, and max_repeats is not below min_repeats")
+        if min(self.min_repeats, self.max_repeats) < 2:
+            raise ValueError("an interval takes at least 2 repeats")
         if min(self.max_point_s, self.silence_s) <= 0 or self.vocabulary < 64:
             raise ValueError("times must be above zero and the vocabulary at least 64 tokens")
         if any(count < 1 for count in self.replicas.values()):

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from models.values import Role
 from profiler.measure.endpoint.confidence import half_width
 from profiler.measure.endpoint.prompts import Words
 from profiler.measure.endpoint.session import CACHED_RATIO, Session
@@ -12,7 +13,7 @@ from profiler.measure.endpoint.stream import Stream
 
 PROBE_TOKENS = (32, 64, 128, 256)
 PROBE_REPEATS = 4
-PROBE_OUTPUT_TOKENS = 12
+STEP_TOKENS = 12
 LONG_PROMPT_TOKENS = 4096
 
 
@@ -30,6 +31,11 @@ class Overhead:
     handover_s_per_token: float
     believes_cached: bool
 
+    @property
+    def beside_a_step_s(self) -> float:
+        """What remains where the first token is counted as coming from a decode step behind the prefill."""
+        return max(0.0, self.seconds - self.step_s)
+
 
 async def probe(session: Session) -> Overhead:
     """Send single prompts and take apart their times to first token.
@@ -40,31 +46,34 @@ async def probe(session: Session) -> Overhead:
     """
     around = session.dialect.writing.around if isinstance(session.dialect.writing, Words) else 0.0
     lengths = [tokens + math.ceil(around) for tokens in PROBE_TOKENS]
-    # The first request opens the connection.
-    await session.burst(1, lengths[0], PROBE_OUTPUT_TOKENS)
-    streams = [
-        (length, stream)
-        for _ in range(PROBE_REPEATS)
-        for length in lengths
-        for stream in (await session.burst(1, length, PROBE_OUTPUT_TOKENS)).streams
-    ]
-    waits = [(length, stream.first_s - stream.sent_s) for length, stream in streams]
+    # The first request opens the connection. Its tokens, and others like it, give the time of a step.
+    steps = [await _single(session, lengths[0], STEP_TOKENS) for _ in range(PROBE_REPEATS + 1)][1:]
+    firsts = [(length, await _single(session, length, 1)) for _ in range(PROBE_REPEATS) for length in lengths]
+    waits = [(length, stream.first_s - stream.sent_s) for length, stream in firsts]
     slope = max(0.0, statistics.linear_regression(*zip(*waits, strict=True)).slope)
     rests = [wait - slope * length for length, wait in waits]
-    step_s = statistics.median(_step_s(stream) for _, stream in streams)
+    step_s = statistics.median(_step_s(stream) for stream in steps)
     return Overhead(
         seconds=max(0.0, statistics.median(rests) - step_s),
         error_s=_spread_of_median(rests),
         step_s=step_s,
-        handover_s_per_token=await _handover(session, lengths[0]) if session.policy.disaggregated else 0.0,
-        believes_cached=all(
-            (s.cached_tokens or 0) <= around + CACHED_RATIO * s.prompt_tokens for _, s in streams
-        ),
+        handover_s_per_token=await _handover(session, lengths[0])
+        if Role.PREFILL in session.policy.deployed
+        else 0.0,
+        believes_cached=all(_looks_fresh(stream, around) for _, stream in firsts),
     )
 
 
+async def _single(session: Session, tokens: int, output_tokens: int) -> Stream:
+    return (await session.burst(1, tokens, output_tokens)).streams[0]
+
+
+def _looks_fresh(stream: Stream, around: float) -> bool:
+    return (stream.cached_tokens or 0) <= around + CACHED_RATIO * stream.prompt_tokens
+
+
 def _spread_of_median(values: Sequence[float]) -> float:
-    """Return half the 95 % interval of the median, from the median absolute deviation: 1.96 x 1.2533 x 1.4826."""
+    """Return half the 95 % interval of the median: 1.96 x 1.2533 x 1.4826 x MAD / √n."""
     middle = statistics.median(values)
     deviation = statistics.median(abs(value - middle) for value in values)
     return 3.64 * deviation / math.sqrt(len(values))
@@ -95,11 +104,7 @@ async def _handover(session: Session, short: int) -> float:
     if long <= 2 * short:
         return 0.0
     pauses = {
-        length: [
-            _pause_s(stream)
-            for _ in range(PROBE_REPEATS)
-            for stream in (await session.burst(1, length, PROBE_OUTPUT_TOKENS)).streams
-        ]
+        length: [_pause_s(await _single(session, length, STEP_TOKENS)) for _ in range(PROBE_REPEATS)]
         for length in (short, long)
     }
     grown = statistics.fmean(pauses[long]) - statistics.fmean(pauses[short])

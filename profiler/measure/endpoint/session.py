@@ -64,7 +64,7 @@ class Session:
 
     def settled(self, values: Sequence[float], began_s: float) -> bool:
         """Whether the mean is known well enough, or has taken as long as it may."""
-        if len(values) < self.policy.min_repeats:
+        if len(values) < min(self.policy.min_repeats, self.policy.max_repeats):
             return False
         mean = sum(values) / len(values)
         if half_width(values) <= self.policy.error_ratio * abs(mean):

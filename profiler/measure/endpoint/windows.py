@@ -44,12 +44,19 @@ def window(streams: Sequence[Stream], tokens: int) -> Window | None:
     stretches = max(1, int(min(produced, tokens) / STRETCH_TOKENS))
     edges = [begin + (end - begin) * i / stretches for i in range(stretches + 1)]
     found = [_mean_itl(streams, a, b) for a, b in pairwise(edges)]
-    itl_s = tuple(each for each in found if each is not None)
-    if not itl_s:
+    if not (itl_s := [each for each in found if each is not None]):
         return None
     middle = (begin + end) / 2
     context = statistics.fmean(each.prompt_tokens + _tokens_at(each, middle) for each in streams)
-    return Window(itl_s, context, (end - begin) / stretches)
+    return Window(_level(itl_s), context, (end - begin) / stretches)
+
+
+def _level(itl_s: Sequence[float]) -> tuple[float, ...]:
+    """Return the values without the rise that the growing context gives them, about the same mean."""
+    if len(itl_s) < 4:
+        return tuple(itl_s)
+    slope = statistics.linear_regression(range(len(itl_s)), itl_s).slope
+    return tuple(each - slope * (i - (len(itl_s) - 1) / 2) for i, each in enumerate(itl_s))
 
 
 def most_together(streams: Sequence[Stream]) -> int:
