@@ -8,6 +8,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+_EVEN_BITS = 5
+
 
 @dataclass(frozen=True, slots=True)
 class RequestAtom:
@@ -46,6 +48,32 @@ class RequestMix:
     def constant(cls, isl_tokens: float, osl_tokens: float, cached_tokens: float = 0.0) -> Self:
         """Make a mix of identical requests."""
         return cls((RequestAtom(isl_tokens, osl_tokens, cached_tokens, 1.0),))
+
+    @classmethod
+    def evenly(
+        cls, isl_tokens: float, osl_tokens: float, shortest_ratio: float, cached_tokens: float = 0.0
+    ) -> Self:
+        """Make a mix whose lengths spread evenly from `shortest_ratio` of the stated ones up to them.
+
+        Prompt and output are independent, as benchmarks with a random range ratio draw them: 32 atoms,
+        one in each thirty-second of either range: outputs in order, prompts in bit-reversed order (van der
+        Corput), which leaves the two uncorrelated. Raises ValueError for a ratio that is not in (0, 1].
+        """
+        if not 0.0 < shortest_ratio <= 1.0:
+            raise ValueError(f"the shortest request is a share above 0 of the longest, not {shortest_ratio}")
+        if shortest_ratio == 1.0:
+            return cls.constant(isl_tokens, osl_tokens, cached_tokens)
+        parts = 1 << _EVEN_BITS
+        shares = [shortest_ratio + (1.0 - shortest_ratio) * (i + 0.5) / parts for i in range(parts)]
+        reversed_ = [int(f"{i:0{_EVEN_BITS}b}"[::-1], 2) for i in range(parts)]
+        return cls(
+            tuple(
+                RequestAtom(
+                    isl_tokens * shares[j], osl_tokens * share, cached_tokens * shares[j], 1.0 / parts
+                )
+                for share, j in zip(shares, reversed_, strict=True)
+            )
+        )
 
     @classmethod
     def from_samples(

@@ -113,7 +113,7 @@ class _Loop:
         most_rps = self.prefills / (self.work_s + extra_s / self.full_prompts)
         if self.model.aggregated:
             rate = self._mixed_rate(decoding, points[0], most_rps)
-            itl_s = self._mixed(rate).itl_s(points[0])
+            itl_s = self._mixed(rate, points[0]).itl_s(points[0])
         else:
             itl_s = self.model.curve.over(points[0])
             rate = decoding / (self.stay_steps * float(itl_s @ BATCH_WEIGHT))
@@ -165,18 +165,37 @@ class _Loop:
         """Return the variance of the number of others in decode: each is there or is not, on its own."""
         return max(self.others * decoding * (1.0 - decoding / self.users), 0.0)
 
-    def _mixed(self, rate_rps: float) -> MixedSteps:
-        prompts = PromptLoad(self.other_decoders * rate_rps / self.prefills, self.alone_s, self.more_s)
-        return MixedSteps(self.model.curve, prompts)
+    def _mixed(self, rate_rps: float, points: Floats) -> MixedSteps:
+        """Return the steps of a decoding user among the prompts of the others."""
+        spread = self._spread(rate_rps, float(self.model.curve.over(points) @ BATCH_WEIGHT))
+        met_rps = self.other_decoders * rate_rps / self.prefills
+        return MixedSteps(self.model.curve, self._prompts(met_rps, spread))
 
     def _mixed_rate(self, decoding: float, points: Floats, most_rps: float) -> float:
         """Solve n = x * OSL * ITL(n, x): the prompts of the rate itself slow the steps."""
         low, high = 0.0, most_rps
         for _ in range(_ROUNDS):
             rate = (low + high) / 2
-            busy = rate * self.stay_steps * float(self._mixed(rate).itl_s(points) @ BATCH_WEIGHT)
-            low, high = (rate, high) if busy < decoding else (low, rate)
+            itl_s = float(self._mixed(rate, points).itl_s(points) @ BATCH_WEIGHT)
+            low, high = (rate, high) if rate * self.stay_steps * itl_s < decoding else (low, rate)
         return high
+
+    def _spread(self, rate_rps: float, itl_s: float) -> float:
+        """Return how far different lengths spread users over the time between two: 0 in step, 1 at random."""
+        spread_s = itl_s * self.osl_deviation + math.sqrt(self.service_cv2) * self.work_s
+        return min(rate_rps * spread_s, 1.0)
+
+    def _prompts(self, met_rps: float, spread: float) -> PromptLoad:
+        """Return the prompts that one replica gets from the others.
+
+        An aggregated replica takes waiting prompts in at the boundary of a step: users who were taken in
+        together and have the same lengths come back together, for ever.
+        """
+        together = 1.0
+        if self.model.aggregated:
+            others = max(self.others * self.users / self.prefills, 1.0)
+            together += (1.0 - spread) * (min(self.full_prompts, others) - 1.0)
+        return PromptLoad(met_rps, self.alone_s, self.more_s, together)
 
     def _tail(self, rate_rps: float, extra_s: float, itl_s: float) -> WaitTail:
         """Return the prefill queue that the other users make.
@@ -186,20 +205,20 @@ class _Loop:
         stream.
         """
         met_rps = self.others * rate_rps
-        spread_s = itl_s * self.osl_deviation + math.sqrt(self.service_cv2) * self.work_s
+        spread = self._spread(rate_rps, itl_s)
+        service_s = self.work_s + extra_s / self.full_prompts
         tail = wait_tail(
-            self.prefills,
-            met_rps,
-            self.work_s + extra_s / self.full_prompts,
-            self.service_cv2,
-            self.model.router,
-            min(rate_rps * spread_s, 1.0),
+            self.prefills, met_rps, service_s, self.service_cv2, self.model.router, arrival_cv2=spread
         )
-        prompts = PromptLoad(met_rps / self.prefills, self.alone_s, self.more_s)
+        prompts = self._prompts(met_rps / self.prefills, spread)
         held, iteration_s = (float(x) for x in prompts.iteration(np.array(extra_s)))
         router, iterations_per_s = self.model.router, prompts.rate_rps / held
         shared = bulk(tail, self.prefills, iterations_per_s, iteration_s, self.alone_s + extra_s, router)
-        if router is Router.LOAD or shared is tail:
+        if router is not Router.LOAD and shared is not tail:
+            # Evenly spaced arrivals hardly ever queue, however many of them meet an iteration.
+            rate_per_s = tail.rate_per_s * shared.probability / max(tail.probability, 1e-12)
+            shared = replace(shared, rate_per_s=rate_per_s)
+        if prompts.together == 1.0:
             return shared
-        # Evenly spaced arrivals hardly ever queue: more who meet an iteration do not make more of them queue.
-        return replace(shared, rate_per_s=tail.rate_per_s * shared.probability / max(tail.probability, 1e-12))
+        together_s = (prompts.together - 1.0) * prompts.more_s
+        return WaitTail(1.0, 1.0 / max(shared.mean_s, 1e-12), shared.utilisation, shared_s=together_s)

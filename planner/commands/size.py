@@ -12,7 +12,11 @@ from config.commandline import COUNT, DURATION, FILE, TOKENS, FiniteRange
 from planner.commands.options import output_option
 
 if TYPE_CHECKING:
+    from models.artifact import LayoutProfile
+    from models.capacity.start_burst import BenchmarkView
+    from models.mix import RequestMix
     from models.plan.question import Answer
+    from models.values import Role, Router
 
 _LOAD = FiniteRange(1e-6, 1e9)
 
@@ -21,10 +25,26 @@ _LOAD = FiniteRange(1e-6, 1e9)
 @click.option("--profile", "profile_path", type=FILE, required=True, help="Profile artifact.")
 @click.option("--rate", type=_LOAD, help="Requests per second.")
 @click.option(
-    "--concurrency", type=_LOAD, help="Users of a closed loop, instead of --rate; needs --replicas."
+    "--concurrency",
+    type=click.IntRange(1, 1_000_000_000),
+    help="Users of a closed loop, instead of --rate; needs --replicas.",
+)
+@click.option(
+    "--requests-per-user",
+    type=click.IntRange(1, 10_000),
+    default=8,
+    show_default=True,
+    help="With --concurrency: requests of a benchmark, start burst included, over its users.",
 )
 @click.option("--isl", type=TOKENS, required=True, help="Prompt tokens per request, such as 8k.")
 @click.option("--osl", type=TOKENS, required=True, help="Output tokens per request.")
+@click.option(
+    "--shortest",
+    type=FiniteRange(0.01, 1.0),
+    default=1.0,
+    show_default=True,
+    help="Lengths spread evenly from this share of --isl and --osl up to them.",
+)
 @click.option("--cached", type=COUNT, default="0", help="Prompt tokens found in the prefix cache.")
 @click.option("--ttft", type=DURATION, help="Promised time to first token, such as 300ms.")
 @click.option("--itl", type=DURATION, help="Promised mean time per output token.")
@@ -47,11 +67,18 @@ def command(output: str, **question: Any) -> None:
         raise click.UsageError("--concurrency needs --replicas: a closed loop adapts to any fleet")
     if question["cached"] > question["isl"]:
         raise click.BadParameter("more tokens are cached than --isl has", param_hint="--cached")
-    answer = _answer(**question)
-    click.echo(json.dumps(_plain(answer), indent=2) if output == "json" else _table(answer))
+    answer, burst = _answer(**question)
+    if output == "json":
+        closed = {} if question["concurrency"] is None else {"burst": _plain_burst(burst, question)}
+        click.echo(json.dumps({**_plain(answer), **closed}, indent=2))
+    else:
+        click.echo(_table(answer, burst))
 
 
-def _answer(profile_path: Path, layout: str | None, replicas: str | None, router: str, **q: Any) -> Answer:
+def _answer(
+    profile_path: Path, layout: str | None, replicas: str | None, router: str, **q: Any
+) -> tuple[Answer, BenchmarkView | str | None]:
+    """Answer the question; of a closed loop also what a benchmark sees, or why that is not computed."""
     from models.capacity.closed_loop import predict_closed
     from models.capacity.load import ClassLoad
     from models.mix import RequestMix
@@ -69,14 +96,26 @@ def _answer(profile_path: Path, layout: str | None, replicas: str | None, router
     if counts and set(counts) != set(layouts):
         raise click.UsageError(f"--replicas must name {' and '.join(layouts)}")
     slo = Slo(q["ttft"], q["itl"], q["e2e"], q["quantile"])
-    mix = RequestMix.constant(q["isl"], q["osl"], q["cached"])
+    mix = RequestMix.evenly(q["isl"], q["osl"], q["shortest"], q["cached"])
     kind, way = RequestClass("requests", slo), Router(router)
     fleet = {role: (layouts[role], n) for role, n in counts.items()}
     if q["concurrency"] is not None:
         prediction = predict_closed(kind, mix, q["concurrency"], fleet, way)
-        return judged(ClassLoad.steady(kind, prediction.rate_rps, mix), layouts, counts, prediction)
+        answer = judged(ClassLoad.steady(kind, prediction.rate_rps, mix), layouts, counts, prediction)
+        return answer, _burst(mix, q["concurrency"], fleet, way, q["requests_per_user"])
     load = ClassLoad.steady(kind, q["rate"], mix)
-    return judge(load, fleet, way) if fleet else smallest_fleet(load, layouts, way, q["budget"])
+    return (judge(load, fleet, way) if fleet else smallest_fleet(load, layouts, way, q["budget"])), None
+
+
+def _burst(
+    mix: RequestMix, users: int, fleet: dict[Role, tuple[LayoutProfile, int]], router: Router, each: int
+) -> BenchmarkView | str:
+    from models.capacity.start_burst import with_start_burst
+
+    try:
+        return with_start_burst(mix, users, fleet, router, each)
+    except ValueError as error:
+        return str(error)
 
 
 def _pairs(option: str, text: str | None) -> dict[str, str]:
@@ -134,12 +173,30 @@ def _plain(answer: Answer) -> dict[str, Any]:
     }
 
 
+def _plain_burst(burst: BenchmarkView | str | None, question: dict[str, Any]) -> dict[str, Any]:
+    """Show what a benchmark reports: all its requests, those of the start among them."""
+    from models.capacity.start_burst import BenchmarkView
+
+    if not isinstance(burst, BenchmarkView):
+        return {"requests_per_user": question["requests_per_user"], "requests": None, "why": burst}
+    times = {"ttft_s": burst.ttft_s, "itl_s": burst.itl_s, "e2e_s": burst.e2e_s}
+    return {
+        "requests_per_user": question["requests_per_user"],
+        "requests": burst.requests,
+        "span_s": _number(burst.span_s),
+        **{k: {q: _number(getattr(v, q)) for q in ("mean", "p50", "p99")} for k, v in times.items()},
+        "output_tokens_per_s": _number(burst.output_tokens_per_s),
+        "tokens_per_s_per_gpu": _number(burst.tokens_per_s_per_gpu),
+    }
+
+
 def _number(value: float) -> float | None:
     """Round to 6 significant digits; a time without bound is null."""
     return float(f"{value:.6g}") if abs(value) < float("inf") else None
 
 
-def _table(answer: Answer) -> str:
+def _table(answer: Answer, burst: BenchmarkView | str | None) -> str:
+    from models.capacity.start_burst import BenchmarkView
     from models.units import show_count, show_duration
 
     p = answer.prediction
@@ -165,6 +222,16 @@ def _table(answer: Answer) -> str:
         ("BUSY", ", ".join(f"{role} {u:.0%}" for role, u in p.utilisation.items())),
         ("BATCH", f"{p.batch:.3g} sequences per decode replica, KV cache {p.kv_occupancy:.0%} full"),
     ]
+    if isinstance(burst, BenchmarkView):
+        rows += [
+            ("BENCHMARK", f"{burst.requests:,} requests, {burst.users:,} at a time, all starting at once"),
+            ("  TTFT", times(burst.ttft_s)),
+            ("  ITL", times(burst.itl_s)),
+            ("  OUTPUT", f"{show_count(burst.output_tokens_per_s)} tokens/s over the whole run"),
+            ("  PER GPU", f"{show_count(burst.tokens_per_s_per_gpu)} tokens/s (input and output)"),
+        ]
+    elif burst is not None:
+        rows.append(("BENCHMARK", burst))
     if p.extrapolated:
         rows.append(("NOTE", "read outside the measured grid: extrapolated"))
     return "\n".join(f"{name:<12}{text}" for name, text in rows)

@@ -11,6 +11,8 @@ BENCHES = {
     "replay": "simulated requests per second and peak memory",
     "forecast": "time of a fit and of a forecast, coverage",
     "calibrate": "the estimator against published measurements",
+    "published": "published benchmarks and capacity plans beside what the model says",
+    "silicon": "measured kernels against published runs, the estimator against measured kernels",
 }
 
 
@@ -28,7 +30,7 @@ def main(names: list[str]) -> None:
             print(f"  left out: {absent.msg}", flush=True)
             continue
         for figure, value in figures.items():
-            print(f"  {figure:<44}{value}", flush=True)
+            print(f"  {figure:<43} {value}", flush=True)
 
 
 if __name__ == "__main__":

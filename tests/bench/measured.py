@@ -52,7 +52,7 @@ def _run(row: dict[str, str]) -> Run:
     in_decode = float(row["conc"]) * decoding_s / (float(row["mean_ttft"]) + decoding_s)
     return Run(
         model=row["model"],
-        layout=_layout(row["model"], gpus, row["decode_dp_attention"] == "true"),
+        layout=served_layout(row["model"], gpus, row["decode_dp_attention"] == "true"),
         concurrency=int(row["conc"]),
         batch=in_decode / workers,
         context_tokens=isl + osl * SPREAD / 2,
@@ -60,8 +60,8 @@ def _run(row: dict[str, str]) -> Run:
     )
 
 
-def _layout(model: str, gpus: int, dp_attention: bool) -> Parallelism:
-    """Return the decode layout; labels of DeepSeek runs on 4 GPUs are wrong.
+def served_layout(model: str, gpus: int, dp_attention: bool) -> Parallelism:
+    """Return the layout of a worker; labels of DeepSeek runs on 4 GPUs are wrong.
 
     Their public recipe (srt-slurm, gb200-fp8/1k1k/low-latency) sets tensor-parallel-size 4 and
     data-parallel-size 1.
