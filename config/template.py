@@ -24,6 +24,7 @@ _TEMPLATE = Kind(
 )
 # `$${` is how a template writes `${`, for a shell that is to see it.
 _PLACEHOLDER = re.compile(r"\$?\$\{([^{}]*)\}")
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,17}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Template:
         return frozenset(found)
 
     def render(self, values: Mapping[str, str | int]) -> tuple[tuple[dict[str, Any], ...], str]:
-        """Return the objects and the endpoint; a number stays one where it stands alone and unquoted."""
+        """Return the objects and the endpoint; what is not in quotes and all digits is a number."""
         objects = tuple(_filled(each, values) for each in self.objects)
         return objects, str(_filled(Quoted(self.endpoint), values))
 
@@ -138,9 +139,9 @@ def _filled(value: Any, values: Mapping[str, str | int]) -> Any:
         return [_filled(child, values) for child in value]
     if not isinstance(value, str):
         return value
-    alone = _PLACEHOLDER.fullmatch(value)
-    if alone and not isinstance(value, Quoted) and not value.startswith("$$"):
-        return values[alone[1]]
-    return _PLACEHOLDER.sub(
+    filled = _PLACEHOLDER.sub(
         lambda match: match[0][1:] if match[0].startswith("$$") else str(values[match[1]]), value
     )
+    # Without quotes YAML would have read a number, had it been written out.
+    written_out = filled != value and not isinstance(value, Quoted)
+    return int(filled) if written_out and _NUMBER.fullmatch(filled) else filled

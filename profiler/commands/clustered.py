@@ -309,10 +309,9 @@ def _announce(planned: SweepPlan, inputs: Inputs, work: Bench) -> None:
     from profiler.planning import gpu_minutes
 
     minutes = sum(gpu_minutes(task, work.roles[task.role].backend) for task in planned.tasks)
-    click.echo(
-        f"{len(planned.tasks)} layouts by role, up to {planned.points} points, about {minutes:.0f} "
-        f"GPU-minutes for whole grids, starts included; in {len(inputs.shards)} pods of namespace {inputs.namespace}",
-        err=True,
+    _say(
+        f"{len(planned.tasks)} layouts by role, up to {planned.points} points, about {minutes:.0f} GPU-minutes "
+        f"for whole grids, starts included; in {len(inputs.shards)} pods of namespace {inputs.namespace}"
     )
 
 
