@@ -206,8 +206,8 @@ def curves(plot: Curves) -> dict[str, Any]:
 
     lines = rows(plot.data)
     layers: list[Any] = [_mark_line(mark) for mark in plot.marks]
-    band = lines.transform_filter("datum.high > datum.low").mark_area(opacity=0.16)
-    layers.append(band.encode(across, low, alt.Y2("high:Q"), colour))
+    if plot.banded:
+        layers.append(lines.mark_area(opacity=0.16).encode(across, low, alt.Y2("high:Q"), colour))
     layers.append(lines.mark_line(strokeWidth=1.8).encode(across, up, colour, dash))
     if plot.measured:
         points = rows(plot.measured)

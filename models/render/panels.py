@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from models.render.figure import Swatch
 
+# Where a logarithmic axis spans little more than a decade.
+FINE_TICKS = tuple(digit * 10.0**power for power in range(-4, 9) for digit in (1, 2, 5))
+
 
 @dataclass(frozen=True, slots=True)
 class Mark:
@@ -56,7 +59,7 @@ class Curves:
 
     `measured` names rows of the same form that are drawn as points with error bars. `shown` names the
     parameter that lists the visible series, `chosen` the one that picks a group, at first `initial`. `fields`
-    are the rows' fields that a tooltip shows, with their titles.
+    are the rows' fields that a tooltip shows, with their titles. Bands are drawn where it is `banded`.
     """
 
     data: str
@@ -68,6 +71,7 @@ class Curves:
     chosen: str = ""
     initial: str = ""
     marks: tuple[Mark, ...] = ()
+    banded: bool = True
     fields: tuple[tuple[str, str], ...] = (("y", "value"), ("low", "at least"), ("high", "at most"))
     height: int = 260
 

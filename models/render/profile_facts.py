@@ -53,14 +53,18 @@ def origin_facts(profile: Profile) -> Pairs:
 
 
 def effort_facts(artifact: ProfileArtifact) -> Pairs:
-    """Say what the sweep cost, and how many layouts rest on how many points."""
-    facts = []
-    if effort := artifact.effort:
-        of_grid = f" ({percent(effort.points / effort.grid_points)})" if effort.grid_points else ""
-        facts.append(("Points measured", f"{effort.points:,} of {effort.grid_points:,} in the grid{of_grid}"))
-        cost = f"{number(effort.gpu_minutes)} GPU-minutes" if effort.gpu_minutes else "no GPU was held"
-        facts.append(("Cost of the sweep", cost))
-    return tuple(facts)
+    """Say how many points the sweep took and what it cost; nothing where the profile does not know."""
+    effort = artifact.effort
+    if effort is None:
+        return ()
+    of_grid = f" ({percent(effort.points / effort.grid_points)})" if effort.grid_points else ""
+    points = f"{effort.points:,} of {effort.grid_points:,} in the grid{of_grid}"
+    if not effort.gpu_minutes:
+        return (("Points computed", points),)
+    return (
+        ("Points measured", points),
+        ("Cost of the sweep", f"{number(effort.gpu_minutes)} GPU-minutes"),
+    )
 
 
 def _asked(question: Question | None) -> str:

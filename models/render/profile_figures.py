@@ -4,10 +4,10 @@ from collections.abc import Callable
 
 from models.artifact import LayoutProfile, ProfileArtifact
 from models.render import palette
-from models.render.charts import LOGARITHMIC_TICKS, curves, points
+from models.render.charts import curves, points
 from models.render.figure import Figure, Rows, Swatch, Toggles
 from models.render.formats import brief, plural, seconds
-from models.render.panels import Curves, Mark, Scale
+from models.render.panels import FINE_TICKS, Curves, Mark, Scale
 from models.render.profile_grid import MARK, selected_first, shown_name, typical_context_tokens
 from models.render.profile_surface_figures import band_at, banded, short
 
@@ -72,7 +72,7 @@ def ttft_figure(artifact: ProfileArtifact) -> Figure | None:
             if surface.covers(isl, surface.y[0])
         ]
 
-    x = Scale("prompt tokens", "~s", logarithmic=True, ticks=LOGARITHMIC_TICKS)
+    x = Scale("prompt tokens", "~s", logarithmic=True, ticks=FINE_TICKS)
     return _lines(artifact, "ttft", "TTFT of one prompt, nothing waiting", x, "TTFT", curve, promise)
 
 
@@ -91,7 +91,7 @@ def itl_figure(artifact: ProfileArtifact) -> Figure | None:
             if surface.covers(context, batch)
         ]
 
-    x = Scale("sequences in the batch", "~s", logarithmic=True, ticks=LOGARITHMIC_TICKS)
+    x = Scale("sequences in the batch", "~s", logarithmic=True, ticks=FINE_TICKS)
     return _lines(artifact, "itl", f"ITL at {context:,.0f} tokens of context", x, "ITL", curve, promise)
 
 
@@ -123,9 +123,10 @@ def _lines(
         name,
         swatches,
         x,
-        Scale(f"{what}, ms, logarithmic", ",.3~r", logarithmic=True, ticks=LOGARITHMIC_TICKS),
+        Scale(f"{what}, ms, logarithmic", ",.3~r", logarithmic=True, ticks=FINE_TICKS),
         shown="layouts",
         marks=marks,
+        banded=not certain,
         fields=(("y", what),) if certain else (("y", what), ("low", "at least"), ("high", "at most")),
     )
     sentences = [

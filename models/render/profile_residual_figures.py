@@ -2,10 +2,10 @@
 
 from models.artifact import MeasuredPoint, Phase, ProfileArtifact
 from models.render import palette
-from models.render.charts import LOGARITHMIC_TICKS, points
+from models.render.charts import points
 from models.render.figure import Figure, Plain, Rows, Swatch, Toggles
 from models.render.formats import percent, plural
-from models.render.panels import Mark, Scale
+from models.render.panels import FINE_TICKS, Mark, Scale
 from models.render.profile_grid import selected_first, shown_name
 from models.render.profile_surface_figures import short, spread
 
@@ -33,8 +33,8 @@ def residual_figures(artifact: ProfileArtifact) -> list[Figure]:
         else ()
     )
     worst = max(abs(p.residual_ratio or 0.0) for _, p in found)
-    measured = Scale("measured, ms, logarithmic", "~s", logarithmic=True, ticks=LOGARITHMIC_TICKS)
-    fitted = Scale("Fitted, ms, logarithmic", "~s", logarithmic=True, ticks=LOGARITHMIC_TICKS)
+    measured = Scale("measured, ms, logarithmic", "~s", logarithmic=True, ticks=FINE_TICKS)
+    fitted = Scale("Fitted, ms, logarithmic", "~s", logarithmic=True, ticks=FINE_TICKS)
     times = [p.seconds * 1e3 for _, p in kept]
     controls = (Toggles("Surfaces", swatches, "surfaces"),)
     return [
@@ -68,7 +68,7 @@ def residual_figures(artifact: ProfileArtifact) -> list[Figure]:
                 shown="surfaces",
                 size=30,
                 height=240,
-                marks=(Mark(0.0, "fitted = measured"),),
+                marks=(Mark(0.0, ""),),
             ),
             data={"residuals": Rows(tuple(_residual_row(name, p) for name, p in kept))},
             controls=controls,

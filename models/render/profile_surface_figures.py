@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from models.artifact import LayoutProfile, MeasuredPoint, Phase, ProfileArtifact
 from models.render import palette
-from models.render.charts import LOGARITHMIC_TICKS, curves, heat_map
+from models.render.charts import curves, heat_map
 from models.render.figure import Cells, Choice, Figure, Plain, Rows, Toggles
 from models.render.formats import brief, plural
-from models.render.panels import Curves, Mark, Scale
+from models.render.panels import FINE_TICKS, Curves, Mark, Scale
 from models.render.profile_grid import MARK, shown_name
 from models.surface import Surface
 
@@ -111,8 +111,8 @@ def measured_figure(
     plot = Curves(
         f"{name}-lines",
         swatches,
-        Scale(x_title, "~s", logarithmic=True, ticks=LOGARITHMIC_TICKS),
-        Scale(f"{view.short}, ms, logarithmic", ",.3~r", logarithmic=True, ticks=LOGARITHMIC_TICKS),
+        Scale(x_title, "~s", logarithmic=True, ticks=FINE_TICKS),
+        Scale(f"{view.short}, ms, logarithmic", ",.3~r", logarithmic=True, ticks=FINE_TICKS),
         measured=f"{name}-points",
         chosen="layout",
         initial=first,

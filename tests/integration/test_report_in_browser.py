@@ -12,7 +12,14 @@ from models.simulation.scorecard import ReplayResult
 from models.values import RequestClass, Role
 from tests import components
 from tests.browser import Browser, Page
-from tests.unit.render.report_values import held_record, layout, profile, record, replay_result
+from tests.unit.render.report_values import (
+    held_record,
+    layout,
+    measured_profile,
+    profile,
+    record,
+    replay_result,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -40,6 +47,7 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     pages = {
         "replay": replay_page.render(replay_result(), "2026-11-28T12:30:00Z"),
         "profile": profile_page.render(profile(layouts=sweep)),
+        "measured": profile_page.render(measured_profile()),
         "recommendation": recommendation_page.render(record()),
         "fleet": recommendation_page.render([record(), replace(held_record(), deployment="search")]),
         "names": replay_page.render(_with_nasty_names()),
@@ -49,7 +57,11 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: folder / f"{name}.html" for name in pages}
 
 
-CHARTS = {"replay": 2, "profile": 5, "recommendation": 2, "fleet": 2, "names": 2}
+CHARTS = {"replay": 2, "profile": 7, "measured": 13, "recommendation": 2, "fleet": 2, "names": 2}
+DRAW_FOLDED = "document.querySelectorAll('details').forEach((folded) => { folded.open = true; })"
+ALL_DRAWN = (
+    "[...document.querySelectorAll('.canvas')].every((canvas) => canvas.querySelector('svg.marks') !== null)"
+)
 
 
 @pytest.mark.parametrize("kind", CHARTS)
@@ -58,6 +70,8 @@ def test_a_report_draws_all_its_charts_in_silence_and_without_network(
 ) -> None:
     with browser.open(reports[kind]) as page:
         page.wait_for(DRAWN)
+        page.evaluate(DRAW_FOLDED)
+        page.wait_for(ALL_DRAWN)
         marks = page.evaluate(
             "[...document.querySelectorAll('.canvas')].map(c => c.querySelectorAll('svg .mark-line path, "
             "svg .mark-area path, svg .mark-symbol path, svg .mark-rect path').length)"
@@ -70,7 +84,7 @@ def test_a_report_draws_all_its_charts_in_silence_and_without_network(
     assert reports[kind].stat().st_size <= MOST_BYTES
 
 
-@pytest.mark.parametrize("kind", ["replay", "profile", "fleet"])
+@pytest.mark.parametrize("kind", ["replay", "profile", "measured", "fleet"])
 @pytest.mark.parametrize("width", [390, 900, 1400])
 def test_no_width_makes_the_page_scroll_sideways(
     kind: str, width: int, browser: Browser, reports: dict[str, Path]
@@ -121,6 +135,45 @@ def test_a_reader_can_hide_series_and_choose_a_policy(browser: Browser, reports:
         page.wait_for(f"{shape} !== {json.dumps(was)}")
 
     assert page.problems == []
+
+
+def test_a_measured_surface_shows_its_points_with_their_bars_per_layout(
+    browser: Browser, reports: dict[str, Path]
+) -> None:
+    figure = "#figure-decode-measured-others"
+    dots = f"document.querySelectorAll('{figure} .mark-symbol path').length"
+    bars = f"document.querySelectorAll('{figure} .mark-rule.role-mark line').length"
+    bands = f"document.querySelectorAll('{figure} .mark-area path').length"
+    shape = f"document.querySelector('{figure} .mark-line path').getAttribute('d')"
+    with browser.open(reports["measured"]) as page:
+        page.wait_for(DRAWN)
+        page.evaluate(DRAW_FOLDED)
+        page.wait_for(ALL_DRAWN)
+        # Ten points were measured, all of them on the five lines; one more rule is the promise.
+        seen, was = page.evaluate(f"[{dots}, {bars}, {bands}]"), page.evaluate(shape)
+        page.evaluate(
+            f"(() => {{ const s = document.querySelector('{figure} select'); s.value = 'DEP32 on GB200 *';"
+            " s.dispatchEvent(new Event('change')); })()"
+        )
+        page.wait_for(f"{shape} !== {json.dumps(was)}")
+        page.evaluate(f"document.querySelector('{figure} input').click()")
+        page.wait_for(f"{dots} < 10")
+
+    assert seen == [10, 11, 5]
+    assert page.problems == []
+
+
+def test_cells_beyond_the_data_are_faint(browser: Browser, reports: dict[str, Path]) -> None:
+    faint = (
+        "[...document.querySelectorAll('#figure-decode-surface .mark-rect path')]"
+        ".map((cell) => cell.getAttribute('opacity'))"
+    )
+    with browser.open(reports["measured"]) as page:
+        page.wait_for(DRAWN)
+        opacities = page.evaluate(faint)
+
+    # Five contexts by five batches, of which the largest was never reached.
+    assert sorted(opacities) == ["0.3"] * 5 + ["1"] * 20
 
 
 def test_keys_buttons_and_decisions_move_the_time_axis(browser: Browser, reports: dict[str, Path]) -> None:
