@@ -36,7 +36,8 @@ class Cluster:
         """Return a client with these credentials, the administrator's unless told; close it after use."""
         from kubernetes import config
 
-        return config.new_client_from_config(str(kubeconfig or self.kubeconfig))
+        made: ApiClient = config.new_client_from_config(str(kubeconfig or self.kubeconfig))
+        return made
 
     def send(
         self, method: str, path: str, body: object = None, content_type: str = "application/json"

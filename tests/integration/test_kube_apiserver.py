@@ -128,7 +128,7 @@ def test_a_watch_tells_what_changed_since_a_list(cluster: Cluster, namespace: st
         listed: Any = objects.list_namespaced_custom_object(*where)
         cluster.request("PATCH", f"{path}/scale", {"spec": {"replicas": 4}}, MERGE_PATCH)
         cluster.request("DELETE", path)
-        events = watch.Watch().stream(  # type: ignore[no-untyped-call]
+        events = watch.Watch().stream(
             objects.list_namespaced_custom_object,
             *where,
             resource_version=listed["metadata"]["resourceVersion"],
