@@ -5,6 +5,7 @@ Each function returns a path. Where the thing is absent the test skips and says 
 everything did.
 """
 
+import importlib.util
 import os
 import shutil
 from pathlib import Path
@@ -79,6 +80,12 @@ def dynamo() -> Path:
     if not (python.parent.parent / "pins.txt").is_file():
         absent("Dynamo", f"looked in {python.parent.parent}; run tests/tools/make-dynamo-environment")
     return python
+
+
+def silicon() -> None:
+    """Ask for the optional database of measured kernels."""
+    if importlib.util.find_spec("aiconfigurator_core") is None:
+        absent("aiconfigurator-core", "pip install 'headgate[silicon]'")
 
 
 def git() -> Path:

@@ -47,7 +47,7 @@ class Silicon:
     name: str = "silicon"
     computed: bool = True
     _names: Names = field(init=False, repr=False, compare=False)
-    _passes: dict[tuple[Parallelism, Phase], Passes | Refusal] = field(
+    _found: dict[tuple[Parallelism, Phase], Passes | Refusal] = field(
         init=False, repr=False, compare=False, default_factory=dict
     )
 
@@ -82,7 +82,7 @@ class Silicon:
         notes: dict[str, None] = {}
         bounds: list[tuple[Phase, Bounds]] = []
         for phase in _PHASES[role]:
-            passes = self._of(parallelism, phase)
+            passes = self.passes(parallelism, phase)
             if isinstance(passes, Refusal):
                 return passes
             if passes.blend.note:
@@ -111,7 +111,7 @@ class Silicon:
     def release(self, role: Role, parallelism: Parallelism) -> None:
         """Forget the layout's builds."""
         for phase in _PHASES[role]:
-            self._passes.pop((parallelism, phase), None)
+            self._found.pop((parallelism, phase), None)
 
     def measure(self, point: SweepPoint) -> Measurement | Refusal:
         """Return the seconds of one point, or that the database lacks it."""
@@ -119,7 +119,9 @@ class Silicon:
             if point.phase is Phase.DECODE:
                 seconds = self.decode_s(point.parallelism, point.tokens, point.batch)
             else:
-                seconds = self.prefill_s(point.parallelism, point.tokens, point.batch, point.cached_tokens)
+                seconds = self.prefill_s(
+                    point.parallelism, point.tokens, point.batch, point.cached_tokens, point.role
+                )
         except MissingDataError as why:
             return Refusal(str(why))
         if not (isfinite(seconds) and seconds > 0):
@@ -138,7 +140,12 @@ class Silicon:
         return step_s / self.serving.accepted_tokens
 
     def prefill_s(
-        self, layout: Parallelism, tokens: float, batch: float, cached_tokens: float = 0.0
+        self,
+        layout: Parallelism,
+        tokens: float,
+        batch: float,
+        cached_tokens: float = 0.0,
+        role: Role = Role.PREFILL,
     ) -> float:
         """Return the engine seconds in which `batch` prompts are read together.
 
@@ -151,7 +158,7 @@ class Silicon:
             prompts, tokens, cached_tokens, self.engine.max_num_batched_tokens
         )
         pass_s = self._overheads.prefill_s(
-            kernels_s, self.arch.layers, prompts / count, passes.blend.doublings
+            kernels_s, self.arch.layers, prompts / count, passes.blend.doublings, role is Role.PREFILL
         )
         return (count + layout.pp - 1) / layout.pp * pass_s
 
@@ -161,21 +168,21 @@ class Silicon:
         return self.overheads
 
     def _asked(self, layout: Parallelism, phase: Phase) -> Passes:
-        found = self._of(layout, phase)
+        found = self.passes(layout, phase)
         if isinstance(found, Refusal):
             raise MissingDataError(found.reason)
         return found
 
-    def _of(self, layout: Parallelism, phase: Phase) -> Passes | Refusal:
+    def passes(self, layout: Parallelism, phase: Phase) -> Passes | Refusal:
         """Return the passes of a layout in one phase, found once."""
         key = (layout, phase)
-        if key not in self._passes:
+        if key not in self._found:
             try:
                 found = builds.blend(self._names, self.arch, layout, self.serving.draft_tokens, phase)
-                self._passes[key] = Passes(found)
+                self._found[key] = Passes(found)
             except MissingDataError as why:
-                self._passes[key] = Refusal(f"the database has no data for it: {why}")
-        return self._passes[key]
+                self._found[key] = Refusal(f"the database has no data for it: {why}")
+        return self._found[key]
 
     def _bounds(self, passes: Passes, phase: Phase, layout: Parallelism, base: Replica) -> Bounds | None:
         """Return the range that the last of the builds spans: it has the fewest experts per rank."""

@@ -13,7 +13,7 @@ from profiler.measure.silicon import database
 ENGINES = ("sglang", "trtllm", "vllm")
 _DENSE = {
     Precision.BF16: ("bfloat16",),
-    Precision.FP8: ("fp8", "fp8_block"),
+    Precision.FP8: ("fp8_static", "fp8", "fp8_block"),
     Precision.FP4: ("nvfp4", "nvfp4_wo"),
 }
 
@@ -119,11 +119,17 @@ def _check_shape(arch: Architecture, model: str) -> None:
 
 
 def _gemm(arch: Architecture, system: str, backend: str) -> str:
-    """Return the format of dense products; DeepSeek's fp8 is scaled by blocks."""
+    """Return the format of dense products.
+
+    DeepSeek's fp8 is scaled by blocks; other checkpoints mostly by constants (ModelOpt), which spares the
+    kernels that measure the scale: their times are a table of their own.
+    """
     if arch.weight_precision is Precision.FP8 and arch.attention.latent is not None:
         return "fp8_block"
     wanted = _DENSE[arch.weight_precision]
     held = {_name(key) for key in database.table(system, backend, "gemm")}
+    if "fp8" in held and database.table(system, backend, "compute_scale"):
+        held.add("fp8_static")
     found = next((name for name in wanted if name in held), None)
     if found is None:
         raise ConfigError(

@@ -11,8 +11,9 @@ class Overheads:
     `gap_s` passes between the kernels of a layer. `dispatch_s` is the host's time per layer and `sequence_s`
     per sequence of a rank; both hide behind the GPU's work until they are longer. `collective_s` is what a
     layer waits for its ranks with every doubling of the GPUs beyond those whose communication was measured.
-    Prefill reaches `prefill_ratio` of the kernels' rate: its workers also send the cache away. `request_s` is
-    paid once per request, outside the engine.
+    Prefill workers reach `prefill_ratio` of the kernels' rate: they also send the cache away (aggregated
+    runs, which do not, agree with the kernels better without it). `request_s` is paid once per request,
+    outside the engine.
     """
 
     gap_s: float
@@ -28,16 +29,19 @@ class Overheads:
         device_s = kernels_s + layers * (self.gap_s + doublings * self.collective_s)
         return max(device_s, layers * self.dispatch_s + sequences * self.sequence_s)
 
-    def prefill_s(self, kernels_s: float, layers: int, prompts: float, doublings: float) -> float:
-        """Return one pass that reads `prompts` prompts of a rank."""
-        return self.decode_s(kernels_s / self.prefill_ratio, layers, prompts, doublings)
+    def prefill_s(
+        self, kernels_s: float, layers: int, prompts: float, doublings: float, sends: bool
+    ) -> float:
+        """Return one pass that reads `prompts` prompts of a rank and `sends` the cache away, or keeps it."""
+        reached_s = kernels_s / self.prefill_ratio if sends else kernels_s
+        return self.decode_s(reached_s, layers, prompts, doublings)
 
 
 # Fitted by `python -m tests.bench silicon` on public closed-loop runs (SemiAnalysis InferenceMAX, December
 # 2025 to January 2026): 21 of gpt-oss-120b on TensorRT-LLM, 10 of DeepSeek-R1 fp8 on SGLang, all on GB200.
 FITTED: Mapping[str, Overheads] = {
-    "trtllm": Overheads(1.09e-6, 1.84e-6, 24.64e-6, 0.0, 0.76, 17.0e-3, "GB200"),
-    "sglang": Overheads(11.24e-6, 157e-6, 204.9e-6, 18.57e-6, 0.95, 140e-3, "GB200"),
+    "trtllm": Overheads(1.687e-6, 51.47e-6, 23.26e-6, 5.0e-6, 0.7565, 9.15e-3, "GB200"),
+    "sglang": Overheads(2.717e-6, 161.9e-6, 20.83e-6, 22.41e-6, 0.9507, 103.4e-3, "GB200"),
 }
 
 
