@@ -57,7 +57,8 @@ class RequestMix:
 
         Prompt and output are independent, as benchmarks with a random range ratio draw them: 32 atoms,
         one in each thirty-second of either range: outputs in order, prompts in bit-reversed order (van der
-        Corput), which leaves the two uncorrelated. Raises ValueError for a ratio that is not in (0, 1].
+        Corput), which leaves the two uncorrelated; no length is below one token. Raises ValueError for a
+        ratio that is not in (0, 1].
         """
         if not 0.0 < shortest_ratio <= 1.0:
             raise ValueError(f"the shortest request is a share above 0 of the longest, not {shortest_ratio}")
@@ -69,7 +70,10 @@ class RequestMix:
         return cls(
             tuple(
                 RequestAtom(
-                    isl_tokens * shares[j], osl_tokens * share, cached_tokens * shares[j], 1.0 / parts
+                    max(isl_tokens * shares[j], 1.0),
+                    max(osl_tokens * share, 1.0),
+                    cached_tokens * shares[j],
+                    1.0 / parts,
                 )
                 for share, j in zip(shares, reversed_, strict=True)
             )

@@ -1,7 +1,7 @@
 """Predict a closed loop: a fixed number of users, each of whom sends the next request when one ends."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,7 +17,8 @@ from models.capacity.waiting import WaitTail, bulk, wait_tail
 from models.mix import RequestMix
 from models.values import RequestClass, Role, Router
 
-_ROUNDS = 60
+_ROUNDS = 50
+_EXACT = 1e-10
 _NEVER_PER_S = 1e12
 
 
@@ -81,7 +82,7 @@ class _Loop:
         self.service_cv2 = max(work.mean_service_squared / self.work_s**2 - 1.0, 0.0)
         saved_s = self.work_s - self.more_s
         self.full_prompts = max((self.alone_s - self.more_s) / saved_s, 1.0) if saved_s > 0 else 1.0
-        self.stay_steps = float(model.osl_tokens[0]) + model.first_steps - 1.0
+        self.stay_steps = float(work.weight @ np.maximum(osl - 1.0, 0.0)) + model.first_steps
         self.osl_deviation = math.sqrt(max(float(work.weight @ osl**2) - float(work.weight @ osl) ** 2, 0.0))
 
     def settle(self) -> _Flow:
@@ -173,12 +174,12 @@ class _Loop:
 
     def _mixed_rate(self, decoding: float, points: Floats, most_rps: float) -> float:
         """Solve n = x * OSL * ITL(n, x): the prompts of the rate itself slow the steps."""
-        low, high = 0.0, most_rps
-        for _ in range(_ROUNDS):
-            rate = (low + high) / 2
-            itl_s = float(self._mixed(rate, points).itl_s(points) @ BATCH_WEIGHT)
-            low, high = (rate, high) if rate * self.stay_steps * itl_s < decoding else (low, rate)
-        return high
+
+        def beyond(rate_rps: float) -> float:
+            itl_s = float(self._mixed(rate_rps, points).itl_s(points) @ BATCH_WEIGHT)
+            return rate_rps * self.stay_steps * itl_s / decoding - 1.0
+
+        return _crossing(beyond, most_rps)
 
     def _spread(self, rate_rps: float, itl_s: float) -> float:
         """Return how far different lengths spread users over the time between two: 0 in step, 1 at random."""
@@ -222,3 +223,21 @@ class _Loop:
             return shared
         together_s = (prompts.together - 1.0) * prompts.more_s
         return WaitTail(1.0, 1.0 / max(shared.mean_s, 1e-12), shared.utilisation, shared_s=together_s)
+
+
+def _crossing(rising: Callable[[float], float], high: float) -> float:
+    """Return where a function that rises from -1 at 0 crosses 0, at most `high` (Illinois false position)."""
+    low, below, above = 0.0, -1.0, rising(high)
+    x, side = high, 0
+    for _ in range(_ROUNDS if above > 0.0 else 0):
+        x = (low * above - high * below) / (above - below)
+        value = rising(x)
+        if abs(value) < _EXACT:
+            break
+        if value > 0.0:
+            high, above = x, value
+            below, side = (below / 2.0 if side > 0 else below), 1
+        else:
+            low, below = x, value
+            above, side = (above / 2.0 if side < 0 else above), -1
+    return x

@@ -37,10 +37,10 @@ def run() -> dict[str, str]:
     figures: dict[str, str] = {}
     for target in TARGETS:
         runs = read_closed(fact("gb200_measured.csv"), target.model)
-        figures |= report(f"{target.model} roofline", runs, _benches(target, "roofline"))
+        figures |= report(f"{target.model} roofline", runs, benches(target, "roofline"))
         figures |= unseen(target, runs)
         if find_spec("aiconfigurator_core"):
-            figures |= report(f"{target.model} silicon", runs, _benches(target, "silicon"))
+            figures |= report(f"{target.model} silicon", runs, benches(target, "silicon"))
     return figures | plans()
 
 
@@ -62,7 +62,7 @@ def unseen(target: Target, runs: Sequence[ClosedRun]) -> dict[str, str]:
     for topology in dict.fromkeys(each.topology for each in runs):
         left = [each for each in runs if each.topology == topology]
         rest = [step for step, each in zip(steps, runs, strict=True) if each.topology != topology]
-        surfaces = profiles(_with(_benches(target, "roofline"), fit(target, rest)), left)
+        surfaces = profiles(_with(benches(target, "roofline"), fit(target, rest)), left)
         said = {each.name: predict_run(each, surfaces) for each in left}
         kept = {name: figure for name, figure in said.items() if figure is not None}
         figures[f"{target.model} roofline without {topology}"] = _mape(left, kept)
@@ -82,7 +82,7 @@ def _with(benches: Mapping[Role, RoleBench], constants: EngineConstants) -> dict
     return changed
 
 
-def _benches(target: Target, backend: str) -> Mapping[Role, RoleBench]:
+def benches(target: Target, backend: str) -> Mapping[Role, RoleBench]:
     order = Order(target.model, "GB200", target.engine, backend)
     return {role: each for role, each in bench(order).roles.items() if role is not Role.AGGREGATED}
 

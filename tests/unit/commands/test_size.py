@@ -80,6 +80,36 @@ def test_a_closed_loop_is_answered_for_a_stated_fleet(profile: Path) -> None:
     assert found["rate_rps"] * found["e2e_s"]["mean"] == pytest.approx(64, rel=1e-3)
 
 
+def test_a_closed_loop_shows_its_steady_state_and_what_a_benchmark_reports(profile: Path) -> None:
+    arguments = ["--isl", "1k", "--osl", "1k", "--concurrency", "256", "--replicas", "prefill=1,decode=1"]
+    found = answer(profile, *arguments, "--shortest", "0.8", "--requests-per-user", "10")
+    burst = found["burst"]
+    assert (burst["requests_per_user"], burst["requests"]) == (10, 2560)
+    assert burst["ttft_s"]["p99"] > 10 * found["ttft_s"]["p99"]
+    assert burst["ttft_s"]["p50"] == pytest.approx(found["ttft_s"]["p50"], rel=0.3)
+    assert burst["output_tokens_per_s"] < found["output_tokens_per_s"]
+    assert burst["itl_s"]["mean"] == pytest.approx(found["itl_s"]["mean"], rel=0.05)
+    table = ask(profile, *arguments).stdout
+    assert "BENCHMARK   2,048 requests, 256 at a time" in table
+    assert "burst" not in answer(profile, *QUESTION, "--rate", "1")
+
+
+def test_a_benchmark_that_is_too_long_to_simulate_says_so_and_keeps_the_steady_state(profile: Path) -> None:
+    arguments = ["--isl", "1k", "--osl", "1k", "--concurrency", "1000000", "--replicas", "prefill=1,decode=1"]
+    found = answer(profile, *arguments)
+    assert found["burst"]["requests"] is None
+    assert "fewer requests per user" in found["burst"]["why"]
+    assert found["output_tokens_per_s"] > 0
+    assert "fewer requests per user" in ask(profile, *arguments).stdout
+
+
+def test_shorter_requests_give_more_of_them(profile: Path) -> None:
+    arguments = ["--isl", "1k", "--osl", "1k", "--concurrency", "64", "--replicas", "prefill=1,decode=1"]
+    alike, spread = (answer(profile, *arguments, "--shortest", ratio)["rate_rps"] for ratio in ("1", "0.8"))
+    # Means of 0.9 of the stated lengths.
+    assert spread == pytest.approx(alike / 0.9, rel=0.02)
+
+
 def test_the_table_reads_without_a_manual(profile: Path) -> None:
     text = ask(profile, *QUESTION, "--rate", "100").stdout
     assert "TP1 prefill" in text
@@ -94,6 +124,8 @@ def test_the_table_reads_without_a_manual(profile: Path) -> None:
         ([], "either --rate or --concurrency"),
         (["--concurrency", "2"], "needs --replicas"),
         (["--rate", "-3"], "--rate"),
+        (["--concurrency", "0.5", "--replicas", "prefill=1,decode=1"], "--concurrency"),
+        (["--rate", "1", "--shortest", "1.5"], "--shortest"),
         (["--rate", "1", "--ttft", "300"], "300ms"),
         (["--rate", "1", "--layout", "prefil=TP1"], "prefill, decode or aggregated"),
         (["--rate", "1", "--replicas", "prefill=0,decode=1"], "a whole number from 1 to 100000"),
