@@ -91,7 +91,8 @@ class Cluster:
         # `Established` comes first; the paths answer 404 for a moment more.
         def served() -> bool:
             status = self.request("GET", f"{_DEFINITIONS}/{name}").get("status", {})
-            held = {entry["type"] for entry in status.get("conditions", []) if entry["status"] == "True"}
+            conditions = status.get("conditions") or []
+            held = {entry["type"] for entry in conditions if entry["status"] == "True"}
             paths = (f"/apis/{spec['group']}/{v['name']}" for v in spec["versions"] if v["served"])
             return "Established" in held and all(
                 self.send("GET", f"{path}/{spec['names']['plural']}").ok for path in paths
