@@ -13,7 +13,7 @@ import altair as alt
 
 from models.render.figure import Swatch
 from models.render.panels import Curves, Fan, Label, Mark, Panel, Scale
-from models.render.theme import INK, LEFT, PAPER, RIGHT, THEME
+from models.render.theme import INK, LEFT, PAPER, RIGHT, SOFT, THEME
 
 HOVER, ZOOM = "hover", "zoom"
 LOGARITHMIC_TICKS = tuple(digit * 10.0**power for power in range(-4, 9) for digit in (1, 3))
@@ -156,7 +156,7 @@ def points(
     size: int = 110,
     diagonal: tuple[float, float] | None = None,
 ) -> dict[str, Any]:
-    """Draw rows {x, y, series} as points, `joined` by a line per series or named by `labels`.
+    """Draw rows {x, y, series} as points, `joined` by one line from left to right or named by `labels`.
 
     `shown` names the parameter that lists the visible series; all are at first. `diagonal` draws y = x
     between two values.
@@ -165,20 +165,20 @@ def points(
     if shown:
         base = base.transform_filter(f"indexof({shown}, datum.series) >= 0")
     names = [s.name for s in swatches]
-    colour, dash = _look(swatches)
+    colour, _ = _look(swatches)
     across, up = _axes(x, y)
     tooltip = [
         alt.Tooltip("series:N", title=" "),
         alt.Tooltip("x:Q", title=x.title, format=x.format),
         alt.Tooltip("y:Q", title=y.title, format=y.format),
     ]
-    dots = base.mark_point(filled=True, size=40 if joined else size, opacity=1)
+    dots = base.mark_point(filled=True, size=70 if joined else size, opacity=1)
     layers: list[Any] = [_mark_line(mark) for mark in marks]
     if diagonal:
         ends = alt.Chart(alt.InlineData(values=[{"x": end, "y": end} for end in diagonal]))
         layers.append(ends.mark_line(strokeDash=[2, 3], strokeWidth=1.4, color=INK).encode(across, up))
     if joined:
-        layers.append(base.mark_line(strokeWidth=1.8).encode(across, up, colour, dash))
+        layers.append(base.mark_line(strokeWidth=1.6, color=SOFT).encode(across, up))
     else:
         layers += [_name(base, across, up, label) for label in labels]
     layers.append(dots.encode(across, up, colour, tooltip=tooltip))

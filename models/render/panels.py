@@ -1,12 +1,16 @@
 """Say what a chart shows, before a library draws it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from models.render.figure import Swatch
 
-# Where a logarithmic axis spans little more than a decade.
-FINE_TICKS = tuple(digit * 10.0**power for power in range(-4, 9) for digit in (1, 2, 5))
+
+def logarithmic_ticks(values: Iterable[float]) -> tuple[float, ...]:
+    """Return ticks of a logarithmic axis over these values: finer where they span less than two decades."""
+    seen = [v for v in values if v > 0]
+    digits = (1, 2, 5) if seen and max(seen) < 100 * min(seen) else (1, 3)
+    return tuple(digit * 10.0**power for power in range(-4, 9) for digit in digits)
 
 
 @dataclass(frozen=True, slots=True)

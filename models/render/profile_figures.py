@@ -7,7 +7,7 @@ from models.render import palette
 from models.render.charts import curves, points
 from models.render.figure import Figure, Rows, Swatch, Toggles
 from models.render.formats import brief, plural, seconds
-from models.render.panels import FINE_TICKS, Curves, Mark, Scale
+from models.render.panels import Curves, Mark, Scale, logarithmic_ticks
 from models.render.profile_grid import MARK, selected_first, shown_name, typical_context_tokens
 from models.render.profile_surface_figures import band_at, banded, short
 
@@ -17,7 +17,7 @@ Curve = list[dict[str, float]]
 
 
 def pareto_figure(artifact: ProfileArtifact) -> Figure | None:
-    """Draw the undominated trades, a line a layout; `None` without any."""
+    """Draw the undominated trades, a colour a layout; `None` without any."""
     if not artifact.pareto:
         return None
     unknown = {x.key for x in artifact.layouts if x.extrapolated}
@@ -26,7 +26,8 @@ def pareto_figure(artifact: ProfileArtifact) -> Figure | None:
         return f"{pairing} {MARK}" if unknown & {*pairing.split(), f"decode={pairing}"} else pairing
 
     names = list(dict.fromkeys(name(p.layout) for p in artifact.pareto))
-    swatches = palette.series(names)
+    # Points have no dash.
+    swatches = tuple(Swatch(s.name, s.colour) for s in palette.series(names))
     rows = tuple(
         {
             "x": short(p.tokens_per_s_per_user),
@@ -72,8 +73,8 @@ def ttft_figure(artifact: ProfileArtifact) -> Figure | None:
             if surface.covers(isl, surface.y[0])
         ]
 
-    x = Scale("prompt tokens", "~s", logarithmic=True, ticks=FINE_TICKS)
-    return _lines(artifact, "ttft", "TTFT of one prompt, nothing waiting", x, "TTFT", curve, promise)
+    title = "TTFT of one prompt, nothing waiting"
+    return _lines(artifact, "ttft", title, "prompt tokens", "TTFT", curve, promise)
 
 
 def itl_figure(artifact: ProfileArtifact) -> Figure | None:
@@ -91,8 +92,8 @@ def itl_figure(artifact: ProfileArtifact) -> Figure | None:
             if surface.covers(context, batch)
         ]
 
-    x = Scale("sequences in the batch", "~s", logarithmic=True, ticks=FINE_TICKS)
-    return _lines(artifact, "itl", f"ITL at {context:,.0f} tokens of context", x, "ITL", curve, promise)
+    title = f"ITL at {context:,.0f} tokens of context"
+    return _lines(artifact, "itl", title, "sequences in the batch", "ITL", curve, promise)
 
 
 _MARKED = f"{MARK} rests on no data of that layout: see where it comes from."
@@ -102,7 +103,7 @@ def _lines(
     artifact: ProfileArtifact,
     name: str,
     title: str,
-    x: Scale,
+    across: str,
     what: str,
     curve: Callable[[LayoutProfile], Curve],
     promise_s: float | None,
@@ -118,12 +119,18 @@ def _lines(
         f"{layout} {seconds(line[0]['y'] / 1e3)} to {seconds(line[-1]['y'] / 1e3)}" for layout, line in kept
     )
     left = len(drawn) - len(kept)
-    certain = all(row["low"] == row["high"] for _, line in kept for row in line)
+    rows = [row for _, line in kept for row in line]
+    certain = all(row["low"] == row["high"] for row in rows)
     plot = Curves(
         name,
         swatches,
-        x,
-        Scale(f"{what}, ms, logarithmic", ",.3~r", logarithmic=True, ticks=FINE_TICKS),
+        Scale(across, "~s", logarithmic=True, ticks=logarithmic_ticks(row["x"] for row in rows)),
+        Scale(
+            f"{what}, ms, logarithmic",
+            ",.3~r",
+            logarithmic=True,
+            ticks=logarithmic_ticks([*(row["y"] for row in rows), *(m.value for m in marks)]),
+        ),
         shown="layouts",
         marks=marks,
         banded=not certain,

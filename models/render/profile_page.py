@@ -101,7 +101,7 @@ def _selection(profile: Profile) -> tuple[Block, ...]:
     chosen = profile.artifact.selection
     blocks: list[Block] = [Facts(selection_facts(profile.artifact))]
     if chosen and chosen.would_change:
-        blocks.append(Points("What would change the choice", tuple(map(sentence, chosen.would_change))))
+        blocks.append(Points("What would change the choice", chosen.would_change))
     if chosen and chosen.ranking:
         blocks.append(Table(ranking_grid(profile)))
     return tuple(blocks)

@@ -5,7 +5,7 @@ from models.render import palette
 from models.render.charts import points
 from models.render.figure import Figure, Plain, Rows, Swatch, Toggles
 from models.render.formats import percent, plural
-from models.render.panels import FINE_TICKS, Mark, Scale
+from models.render.panels import Mark, Scale, logarithmic_ticks
 from models.render.profile_grid import selected_first, shown_name
 from models.render.profile_surface_figures import short, spread
 
@@ -33,9 +33,10 @@ def residual_figures(artifact: ProfileArtifact) -> list[Figure]:
         else ()
     )
     worst = max(abs(p.residual_ratio or 0.0) for _, p in found)
-    measured = Scale("measured, ms, logarithmic", "~s", logarithmic=True, ticks=FINE_TICKS)
-    fitted = Scale("Fitted, ms, logarithmic", "~s", logarithmic=True, ticks=FINE_TICKS)
     times = [p.seconds * 1e3 for _, p in kept]
+    ticks = logarithmic_ticks(times)
+    measured = Scale("measured, ms, logarithmic", "~s", logarithmic=True, ticks=ticks)
+    fitted = Scale("Fitted, ms, logarithmic", "~s", logarithmic=True, ticks=ticks)
     controls = (Toggles("Surfaces", swatches, "surfaces"),)
     return [
         Figure(

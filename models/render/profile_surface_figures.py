@@ -10,7 +10,7 @@ from models.render import palette
 from models.render.charts import curves, heat_map
 from models.render.figure import Cells, Choice, Figure, Plain, Rows, Toggles
 from models.render.formats import brief, plural
-from models.render.panels import FINE_TICKS, Curves, Mark, Scale
+from models.render.panels import Curves, Mark, Scale, logarithmic_ticks
 from models.render.profile_grid import MARK, shown_name
 from models.surface import Surface
 
@@ -111,8 +111,13 @@ def measured_figure(
     plot = Curves(
         f"{name}-lines",
         swatches,
-        Scale(x_title, "~s", logarithmic=True, ticks=FINE_TICKS),
-        Scale(f"{view.short}, ms, logarithmic", ",.3~r", logarithmic=True, ticks=FINE_TICKS),
+        Scale(x_title, "~s", logarithmic=True, ticks=logarithmic_ticks(_numbers(lines, "x"))),
+        Scale(
+            f"{view.short}, ms, logarithmic",
+            ",.3~r",
+            logarithmic=True,
+            ticks=logarithmic_ticks(_numbers(lines, "y")),
+        ),
         measured=f"{name}-points",
         chosen="layout",
         initial=first,
@@ -162,6 +167,10 @@ def spread(count: int, most: int) -> list[int]:
     if count <= most:
         return list(range(count))
     return [round(i * (count - 1) / (most - 1)) for i in range(most)]
+
+
+def _numbers(rows: Sequence[Plain], name: str) -> list[float]:
+    return [value for row in rows if isinstance(value := row[name], float)]
 
 
 def _cuts(layout: LayoutProfile, view: View) -> list[float]:

@@ -20,6 +20,8 @@ FOLDS = 10
 # A point's own surroundings decide; beyond so many neighbours only the solving time grows.
 NEIGHBOURS = 64
 SAME = 1e-9
+# A band is written to a hundredth of a per cent.
+BAND_DECIMALS = 4
 
 
 def surface(phase: Phase, points: Sequence[MeasuredPoint]) -> Sampled:
@@ -117,7 +119,7 @@ def _bands(at: Floats, own: Floats, x: Floats, y: Floats, elsewhere: float) -> F
     for (tokens, batch), error in zip(at, own, strict=True):
         i, j = int(np.abs(x - tokens).argmin()), int(np.abs(y - batch).argmin())
         band[i, j] = max(band[i, j], error)
-    return band
+    return np.round(band, BAND_DECIMALS)
 
 
 def _arrays(points: Sequence[MeasuredPoint]) -> tuple[Floats, Floats]:

@@ -187,7 +187,7 @@ def test_the_page_shows_what_would_change_the_choice_and_what_rests_on_no_data()
 
     for said in (
         "What would change the choice",
-        "A TTFT of 240 ms",
+        "a TTFT of 240 ms",
         "Figures that rest on no data of their own",
     ):
         assert said in html
