@@ -54,6 +54,7 @@ def kubernetes_access(
 
 
 def _from_file(names: str, files: list[Path], context: str | None) -> Access:
+    import yaml
     from kubernetes import config
     from kubernetes.config import ConfigException
 
@@ -62,7 +63,7 @@ def _from_file(names: str, files: list[Path], context: str | None) -> Access:
         raise ConfigError(f"{names}: no such kubeconfig")
     try:
         contexts, active = config.list_kube_config_contexts(config_file=names)
-    except (ConfigException, OSError, ValueError, TypeError, KeyError) as error:
+    except (ConfigException, yaml.YAMLError, OSError, ValueError, TypeError, KeyError) as error:
         raise ConfigError(f"{names}: is not a kubeconfig: {_first_line(error)}") from None
     known = {each["name"]: each for each in contexts}
     chosen = known.get(context) if context is not None else active
