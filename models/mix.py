@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-_EVEN_BITS = 5
+_EVEN_BITS = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +55,10 @@ class RequestMix:
     ) -> Self:
         """Make a mix whose lengths spread evenly from `shortest_ratio` of the stated ones up to them.
 
-        Prompt and output are independent, as benchmarks with a random range ratio draw them: 32 atoms,
-        one in each thirty-second of either range: outputs in order, prompts in bit-reversed order (van der
-        Corput), which leaves the two uncorrelated; no length is below one token. Raises ValueError for a
-        ratio that is not in (0, 1].
+        Prompt and output are uncorrelated, as benchmarks with a random range ratio draw them. Each of sixteen
+        outputs, from the middle of its sixteenth of the range, meets two prompts, in bit-reversed order (van
+        der Corput) and mirrored. No length is below one token. Raises ValueError for a ratio that is not in
+        (0, 1].
         """
         if not 0.0 < shortest_ratio <= 1.0:
             raise ValueError(f"the shortest request is a share above 0 of the longest, not {shortest_ratio}")
@@ -66,18 +66,13 @@ class RequestMix:
             return cls.constant(isl_tokens, osl_tokens, cached_tokens)
         parts = 1 << _EVEN_BITS
         shares = [shortest_ratio + (1.0 - shortest_ratio) * (i + 0.5) / parts for i in range(parts)]
-        reversed_ = [int(f"{i:0{_EVEN_BITS}b}"[::-1], 2) for i in range(parts)]
-        return cls(
-            tuple(
-                RequestAtom(
-                    max(isl_tokens * shares[j], 1.0),
-                    max(osl_tokens * share, 1.0),
-                    cached_tokens * shares[j],
-                    1.0 / parts,
-                )
-                for share, j in zip(shares, reversed_, strict=True)
-            )
-        )
+        atoms = []
+        for i, output in enumerate(shares):
+            mirrored = int(f"{i:0{_EVEN_BITS}b}"[::-1], 2)
+            for prompt in (shares[mirrored], shares[parts - 1 - mirrored]):
+                isl, osl = max(isl_tokens * prompt, 1.0), max(osl_tokens * output, 1.0)
+                atoms.append(RequestAtom(isl, osl, cached_tokens * prompt, 0.5 / parts))
+        return cls(tuple(atoms))
 
     @classmethod
     def from_samples(
