@@ -24,7 +24,7 @@ FORMATS = ("dynamo", "mocker", "csv")
     "form",
     type=click.Choice(FORMATS),
     required=True,
-    help="dynamo: the folder that its planner reads; mocker: its timing table; csv: every measured point.",
+    help="dynamo: its planner's folder; mocker: its table of engine times; csv: every measured point.",
 )
 @click.option(
     "--out",

@@ -49,7 +49,10 @@ class DecodeTable:
 
 @dataclass(frozen=True, slots=True)
 class MockerTable:
-    """Hold the mocker's timing table: TTFT over prompt length, ITL over tokens in the cache by context."""
+    """Hold the mocker's timing table: prefill over prompt tokens, ITL over tokens in the cache by context.
+
+    Both are engine times: the frontend before the mocker adds its own.
+    """
 
     isl: tuple[float, ...]
     ttft_ms: tuple[float, ...]
@@ -203,7 +206,7 @@ def mocker_table(prefill: LayoutProfile, decode: LayoutProfile) -> MockerTable:
     the cache than one sequence's context hold the time of one sequence.
     """
     surface = _needed(decode.decode, decode, "decode")
-    first = prefill_table(prefill)
+    prompts = _needed(prefill.prefill, prefill, "prefill")
     most = min(float(decode.limits.max_num_seqs), surface.y[-1])
     context = np.geomspace(surface.x[0], max(surface.x[-1], surface.x[0] * 2), MOCKER_LINES)
     room = min(decode.kv_capacity_tokens, most * float(context[-1]))
@@ -211,7 +214,8 @@ def mocker_table(prefill: LayoutProfile, decode: LayoutProfile) -> MockerTable:
     itl = tuple(
         tuple(surface.at(float(c), min(max(float(k / c), 1.0), most)) * 1e3 for c in context) for k in kv
     )
-    return MockerTable(first.isl, first.ttft_ms, _floats(kv), _floats(context), itl)
+    alone = tuple(prompts.at(n, 1.0) * 1e3 for n in prompts.x)
+    return MockerTable(prompts.x, alone, _floats(kv), _floats(context), itl)
 
 
 def _batches(shortest: float, layout: Parallelism, limits: EngineLimits) -> tuple[float, ...]:

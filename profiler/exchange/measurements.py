@@ -113,7 +113,7 @@ def _mean(same: Sequence[MeasuredPoint]) -> MeasuredPoint:
     if any(p.error_s for p in same):
         error = math.sqrt(sum((w * p.error_s) ** 2 for w, p in zip(weights, same, strict=True)))
     else:
-        from scipy.stats import t  # type: ignore[import-untyped]
+        from scipy.stats import t
 
         spread = sum((p.seconds - seconds) ** 2 for p in same) / (len(same) - 1)
         error = float(t.ppf(0.975, len(same) - 1)) * math.sqrt(spread / len(same))

@@ -78,8 +78,8 @@ def _read(phase: Phase, at: Floats, seconds: Floats, wanted: Floats) -> Floats:
     The regression carries the reading where there is no point: its terms are those of an iteration's time,
     none below zero. The rest is interpolated in logarithms by a linear radial kernel, exact at the points.
     """
-    from scipy.interpolate import RBFInterpolator  # type: ignore[import-untyped]
-    from scipy.optimize import nnls  # type: ignore[import-untyped]
+    from scipy.interpolate import RBFInterpolator
+    from scipy.optimize import nnls
 
     terms = _terms(phase, at) / seconds[:, None]
     scale = np.maximum(np.abs(terms).max(axis=0), 1e-300)

@@ -2,6 +2,8 @@
 
 import json
 import subprocess
+import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ from profiler.commands.export import command as export_command
 from profiler.commands.import_ import command as import_command
 from tests import components
 from tests.builders import decode_layout, prefill_layout
+from tests.integration.dynamo_model import MODEL, Timing, prompt
+from tests.integration.dynamo_stack import Engine, Stack, serving
 
 pytestmark = pytest.mark.integration
 
@@ -88,6 +92,41 @@ def test_dynamos_sample_comes_through_an_import_unchanged(dynamo: Path, tmp_path
     # The sample's ITL falls from batch 623 to 787 by 12 %: a surface that never falls leaves half of it.
     assert residuals[-1] < 0.08
     assert residuals[len(residuals) // 2] < 1e-6
+
+
+def test_dynamos_mocker_keeps_the_time_of_an_exported_table(dynamo: Path, tmp_path: Path) -> None:
+    prefill, decode = prefill_layout(40_000.0), decode_layout(base_s=0.025, per_sequence_s=0.0005)
+    profile, table = tmp_path / "profile.json", tmp_path / "table.npz"
+    profile.write_text(dump(_artifact(prefill, decode)))
+    _run(export_command, profile, "--format", "mocker", "--out", table)
+    # The last of two equal flags counts: the stack's own timing is not read.
+    engine = Engine(Timing(lambda _: 1.0, lambda _, __: 1.0), extra=(f"--planner-profile-data={table}",))
+    (tmp_path / "stack").mkdir()
+
+    with serving(tmp_path / "stack", {Role.AGGREGATED: engine}) as stack:
+        # The least of three: other work on the machine only ever adds.
+        first_s = min(_complete_s(stack, 6_000, 1, seed) for seed in range(3))
+        all_s = min(_complete_s(stack, 6_000, 41, seed) for seed in range(3, 6))
+
+    assert prefill.prefill is not None
+    assert decode.decode is not None
+    step_s = decode.decode.at(6_020, 1)
+    # The first token comes from the step after the prefill; the frontend takes up to 70 ms.
+    expected_s = prefill.prefill.at(6_000, 1) + step_s
+    assert 0.98 * expected_s <= first_s <= 1.1 * expected_s + 0.07
+    assert 0.97 * step_s <= (all_s - first_s) / 40 <= 1.1 * step_s + 0.003
+
+
+def _complete_s(stack: Stack, isl_tokens: int, osl_tokens: int, seed: int) -> float:
+    """Return the seconds of one whole answer."""
+    body = {"model": MODEL, "prompt": prompt(isl_tokens, seed), "max_tokens": osl_tokens, "ignore_eos": True}
+    request = urllib.request.Request(
+        f"{stack.base_url}/v1/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    began_s = time.perf_counter()
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert json.load(answer)["usage"]["completion_tokens"] == osl_tokens
+    return time.perf_counter() - began_s
 
 
 def _sample(python: Path) -> Path:

@@ -161,10 +161,9 @@ def test_the_mockers_table_reads_like_the_surface() -> None:
         assert bilinear(table, batch * context, context) == pytest.approx(
             layout.decode.at(context, batch) * 1e3, rel=0.02
         )
-    assert (table.isl, table.ttft_ms) == (
-        prefill_table(prefill_layout()).isl,
-        prefill_table(prefill_layout()).ttft_ms,
-    )
+    # The engine's time alone: the 30 ms of overhead pass in the frontend.
+    assert table.isl == (128.0, 512.0, 2048.0, 8192.0, 32768.0)
+    assert table.ttft_ms == pytest.approx([1 + n / 110 for n in table.isl])
 
 
 def test_a_layout_without_the_phase_is_refused() -> None:
