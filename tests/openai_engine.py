@@ -97,17 +97,17 @@ class Engine:
         self.clockwork, self.behaviour, self.state = clockwork, behaviour, state
         self.waiting: list[Job] = []
         self.running: list[Job] = []
-        self.blocks: set[tuple[int, ...]] = set()
+        self.blocks: set[int] = set()
         self.work = asyncio.Event()
 
     def submit(self, sequence: Job) -> None:
         """Queue a request."""
         if self.behaviour.prefix_cache:
-            whole = (len(sequence.prompt) - 1) // BLOCK_TOKENS * BLOCK_TOKENS
-            for end in range(BLOCK_TOKENS, whole + 1, BLOCK_TOKENS):
-                if tuple(sequence.prompt[:end]) not in self.blocks:
+            # The last token is always computed.
+            for i, block in enumerate(_blocks(sequence.prompt[:-1]), start=1):
+                if block not in self.blocks:
                     break
-                sequence.cached = end
+                sequence.cached = i * BLOCK_TOKENS
         self.waiting.append(sequence)
         self.work.set()
 
@@ -150,9 +150,16 @@ class Engine:
             taken.append(self.waiting.pop(0))
         if self.behaviour.prefix_cache:
             for each in taken:
-                ends = range(BLOCK_TOKENS, len(each.prompt) + 1, BLOCK_TOKENS)
-                self.blocks.update(tuple(each.prompt[:end]) for end in ends)
+                self.blocks.update(_blocks(each.prompt))
         return taken
+
+
+def _blocks(prompt: list[int]) -> Iterator[int]:
+    """Yield the chained hash of each whole block."""
+    chained = 0
+    for end in range(BLOCK_TOKENS, len(prompt) + 1, BLOCK_TOKENS):
+        chained = hash((chained, *prompt[end - BLOCK_TOKENS : end]))
+        yield chained
 
 
 class Server:

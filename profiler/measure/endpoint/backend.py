@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from models.artifact import EngineLimits, Phase
@@ -110,6 +111,7 @@ class Endpoint:
 
     async def _measure(self, session: Session, point: SweepPoint) -> Measurement:
         _, overhead = await self._acquaint(session)
+        session = replace(session, believes_cached=overhead.believes_cached)
         if point.phase is Phase.PREFILL:
             return await measure_prefill(session, point, overhead)
         return await measure_decode(session, point, self._stagger(point))
@@ -137,8 +139,7 @@ class Endpoint:
             ) as client:
                 if self._dialect is None:
                     self._dialect = await learn(client, policy, self._rng)
-                believes = self._overhead is not None and self._overhead.believes_cached
-                return await work(Session(client, self._dialect, policy, self._rng, believes))
+                return await work(Session(client, self._dialect, policy, self._rng))
 
         return asyncio.run(connected())
 

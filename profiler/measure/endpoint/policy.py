@@ -38,8 +38,8 @@ class EndpointPolicy:
     `deployed` says which layout runs in which role; `replicas` how many of them share the endpoint (1 where
     absent), so that `batch` sequences each are sent. `served_model` is the model's name there, if it is not
     the card's. A point is repeated until the 95 % interval of its mean is within `error_ratio` of it, at most
-    `max_repeats` times, and no longer than `max_point_s` once there are `min_repeats` (or as many as may be). A stream that says
-    nothing for `silence_s` is given up.
+    `max_repeats` times, and from `min_repeats` on no longer than `max_point_s`. A stream that says nothing
+    for `silence_s` is given up.
     """
 
     url: str

@@ -10,6 +10,9 @@ from profiler.measure.endpoint.failure import AnswerError
 from profiler.measure.endpoint.probe import Overhead
 from profiler.measure.endpoint.session import Session
 
+# A round in which the load generator was held up for more than this share of it is played again, so often.
+MOST_LAG_RATIO, MOST_REPLAYS = 0.1, 3
+
 
 async def measure_prefill(session: Session, point: SweepPoint, overhead: Overhead) -> Measurement:
     """Return the engine seconds in which `batch` prompts are read.
@@ -24,17 +27,19 @@ async def measure_prefill(session: Session, point: SweepPoint, overhead: Overhea
     taken_s: list[float] = []
     late_s: list[float] = []
     began_s = time.monotonic()
-    for repeat in range(session.policy.max_repeats + 1):
+    replays = 0
+    await session.checked(count, tokens, 1, cached, prefix)
+    while len(taken_s) < session.policy.max_repeats and not session.settled(taken_s, began_s):
         played = await session.checked(count, tokens, 1, cached, prefix)
-        if repeat:
-            last_s = max(each.first_s for each in played.streams)
-            taken_s.append(last_s - played.start_s - overhead.seconds)
-            late_s.append(played.lag_s)
-        if session.settled(taken_s, began_s):
-            break
+        held_up = played.worst_s > MOST_LAG_RATIO * played.first_tokens_s
+        if held_up and replays < MOST_REPLAYS:
+            replays += 1
+            continue
+        taken_s.append(played.first_tokens_s - overhead.seconds)
+        late_s.append(played.lag_s)
     seconds = statistics.fmean(taken_s)
     error_s = math.hypot(half_width(taken_s), overhead.error_s, statistics.fmean(late_s))
-    if seconds <= error_s:
+    if seconds <= 0:
         raise AnswerError(
             f"{count} prompts of {tokens} tokens took {seconds * 1e3:.1f} ± {error_s * 1e3:.1f} ms of engine "
             f"time behind an overhead of {overhead.seconds * 1e3:.1f} ms: too little to be told apart",

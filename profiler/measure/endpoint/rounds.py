@@ -19,10 +19,14 @@ LENGTH_RATIO, LENGTH_TOKENS = 0.02, 4
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """Hold the answers to prompts that were sent together, and how late the load generator's clock ran."""
+    """Hold the answers to prompts that were sent together.
+
+    `lag_s` is how late the load generator's event loop ran as a rule, `worst_s` at most.
+    """
 
     streams: tuple[Stream, ...]
     lag_s: float
+    worst_s: float
 
     @property
     def start_s(self) -> float:
@@ -30,9 +34,9 @@ class Round:
         return min(each.sent_s for each in self.streams)
 
     @property
-    def spread_s(self) -> float:
-        """How long it took to send all requests."""
-        return max(each.sent_s for each in self.streams) - self.start_s
+    def first_tokens_s(self) -> float:
+        """The time from the first request to the last first token."""
+        return max(each.first_s for each in self.streams) - self.start_s
 
 
 async def play(client: Client, dialect: Dialect, prompts: Sequence[Prompt], tokens: int) -> Round:
@@ -69,7 +73,7 @@ async def _play(client: Client, path: str, bodies: Sequence[bytes], tokens: int)
                 each.cancel()
             await asyncio.gather(*asked, return_exceptions=True)
     # Parsed when nothing streams any more: it would delay the time stamps.
-    return Round(tuple(read(received, tokens) for received in answers), strain.lag_s)
+    return Round(tuple(read(received, tokens) for received in answers), strain.lag_s, strain.worst_s)
 
 
 def check_lengths(streams: Sequence[Stream], prompt_tokens: int) -> None:

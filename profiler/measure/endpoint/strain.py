@@ -20,6 +20,11 @@ class Strain:
         ranked = sorted(self.late_s)
         return ranked[int(0.95 * (len(ranked) - 1))] if ranked else 0.0
 
+    @property
+    def worst_s(self) -> float:
+        """The lateness of the latest tick."""
+        return max(self.late_s, default=0.0)
+
 
 @asynccontextmanager
 async def watching() -> AsyncIterator[Strain]:

@@ -83,11 +83,7 @@ def _stream(
     received: Received, pieces: list[tuple[float, int | None]], usage: dict[str, Any], total: int
 ) -> Stream:
     running = all(count is not None for _, count in pieces)
-    if running:
-        counts = [float(count or 0) for _, count in pieces]
-    else:
-        # Only the total is known: pieces then carry the same share of it each, one token as a rule.
-        counts = [(i + 1) * total / len(pieces) for i in range(len(pieces))]
+    counts = [float(count or 0) for _, count in pieces] if running else _shared(total, len(pieces))
     details = usage.get("prompt_tokens_details")
     return Stream(
         sent_s=received.sent_s,
@@ -97,6 +93,18 @@ def _stream(
         cached_tokens=_count(details, "cached_tokens"),
         running_usage=running,
     )
+
+
+def _shared(total: int, pieces: int) -> list[float]:
+    """Return how many tokens had come with each piece where only their total is known.
+
+    Engines that gather tokens send as many in each piece, and the rest in the last. Where that does not add
+    up, each piece is given the same share.
+    """
+    each = -(-total // pieces)
+    if each * (pieces - 1) < total:
+        return [*(float(each * i) for i in range(1, pieces)), float(total)]
+    return [i * total / pieces for i in range(1, pieces + 1)]
 
 
 def refused(received: Received) -> AnswerError:
