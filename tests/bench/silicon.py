@@ -39,7 +39,7 @@ def run() -> dict[str, str]:
             figures[f"roofline/silicon {model} {engine} {hardware}"] = _against_roofline(
                 model, engine, hardware
             )
-    for (model, hardware, engine), pairs in sorted(silicon_sample.errors().items()):
+    for (model, hardware, engine), pairs in sorted(silicon_sample.errors(silicon_sample.points()).items()):
         ours, theirs = zip(*pairs, strict=True)
         figures[f"sample {model} {hardware} {engine}"] = (
             f"TPOT MAPE of {len(pairs)} aggregated runs: silicon {mape(ours):.0%} "
@@ -103,15 +103,11 @@ def _errors(silicon: Silicon, roofline: Roofline, role: Role, layout: Parallelis
                 continue
             try:
                 if role is Role.DECODE:
-                    yield (
-                        roofline.decode_s(layout, tokens, batch) / silicon.decode_s(layout, tokens, batch)
-                        - 1.0
-                    )
+                    measured_s = silicon.decode_s(layout, tokens, batch)
+                    yield roofline.decode_s(layout, tokens, batch) / measured_s - 1.0
                 else:
-                    yield (
-                        roofline.prefill_s(layout, tokens, batch) / silicon.prefill_s(layout, tokens, batch)
-                        - 1
-                    )
+                    measured_s = silicon.prefill_s(layout, tokens, batch, role=Role.AGGREGATED)
+                    yield roofline.prefill_s(layout, tokens, batch) / measured_s - 1.0
             except MissingDataError:
                 continue
 

@@ -2,7 +2,7 @@
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from config import reference
@@ -55,7 +55,7 @@ def points() -> Iterator[Point]:
                     yield point
 
 
-def errors() -> Mapping[tuple[str, str, str], list[tuple[float, float]]]:
+def errors(among: Iterable[Point]) -> Mapping[tuple[str, str, str], list[tuple[float, float]]]:
     """Return predicted/measured - 1 of TPOT by (model, hardware, engine): silicon's and roofline's.
 
     Prompts are read between the steps: over a cycle of `osl` steps each of `batch` slots is refilled once, so
@@ -63,7 +63,7 @@ def errors() -> Mapping[tuple[str, str, str], list[tuple[float, float]]]:
     """
     found: dict[tuple[str, str, str], list[tuple[float, float]]] = defaultdict(list)
     made: dict[tuple[str, str, str, Serving], tuple[Silicon, Roofline] | None] = {}
-    for point in points():
+    for point in among:
         key = (point.model, point.hardware, point.engine)
         if (*key, point.serving) not in made:
             made[(*key, point.serving)] = _backends(point)

@@ -283,5 +283,7 @@ def _quiet() -> Iterator[None]:
 
 def _line(error: BaseException) -> str:
     """Return an error's text in one line, without the folder that the database lies in."""
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
     text = " ".join(str(error).split()).partition(" at /")[0]
     return text or type(error).__name__
