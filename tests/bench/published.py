@@ -110,7 +110,8 @@ def _summary(label: str, runs: Sequence[ClosedRun], said: Mapping[str, Figures])
 
 def _told(measured: set[str], expected: set[str]) -> str:
     missed = f", missed {'; '.join(sorted(measured - expected))}" if measured - expected else ""
-    return f"{len(measured & expected)} of {len(measured)} told, {len(expected - measured)} more expected{missed}"
+    told, more = len(measured & expected), len(expected - measured)
+    return f"{told} of {len(measured)} told, {more} more expected{missed}"
 
 
 def _mape(runs: Sequence[ClosedRun], said: Mapping[str, Figures]) -> str:
