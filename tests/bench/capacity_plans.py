@@ -55,16 +55,18 @@ def ten_trays(profile: Path) -> dict[str, str]:
         label = f"gpt-oss-120b {replicas} x {layout} aggregated, 128/1,000"
         most = at(MOST_USERS)
         if most["output_tokens_per_s"] < FLEET_TOKENS_PER_S:
-            figures[label] = f"no users give 1.2M tokens/s: at most {show_count(most['output_tokens_per_s'])}"
+            figures[label] = (
+                f"1.2M tokens/s at no number of users, at most {show_count(most['output_tokens_per_s'])}"
+            )
             at_recipe = at(36_000)
-            figures[f"{label}, 36,000 users as in the recipe"] = _plan(at_recipe, 36_000)
+            figures[f"{label}, 36,000 users as in the recipe"] = _plan(at_recipe)
             continue
         low, high = 1, MOST_USERS
         while high - low > max(low // 500, 1):
             middle = (low + high) // 2
             enough = at(middle)["output_tokens_per_s"] >= FLEET_TOKENS_PER_S
             low, high = (low, middle) if enough else (middle, high)
-        figures[label] = _plan(at(high), high)
+        figures[label] = f"{high:,} users: {_plan(at(high))}"
     return figures
 
 
@@ -77,14 +79,14 @@ def one_rack(profile: Path) -> dict[str, str]:
                 counts = f"prefill={prefill},decode={decode}"
                 said = _ask(profile, isl, "1k", "prefill=DEP4,decode=DEP32", counts, users)
                 label = f"deepseek-r1 {prefill} x DEP4 + {decode} x DEP32 on 72 GPUs, {isl}/1k"
-                figures[f"{label}, {users:,} users"] = _plan(said, users)
+                figures[f"{label}, {users:,} users"] = _plan(said)
     return figures
 
 
-def _plan(said: dict[str, Any], users: int) -> str:
+def _plan(said: dict[str, Any]) -> str:
     busiest = max(said["utilisation"], key=lambda role: said["utilisation"][role])
     return (
-        f"{users:,} users give {show_count(said['output_tokens_per_s'])} output tokens/s, "
+        f"{show_count(said['output_tokens_per_s'])} output tokens/s, "
         f"{said['output_tokens_per_s'] / said['gpus']:,.0f} per GPU, ITL {_ms(said['itl_s']['mean'])}, "
         f"TTFT p50 {show_duration(said['ttft_s']['p50'])}, {busiest} {said['utilisation'][busiest]:.0%} busy"
         + ("; extrapolated" if said["extrapolated"] else "")
