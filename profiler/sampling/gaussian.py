@@ -21,13 +21,13 @@ _LEVEL = 0.2
 # costs as much as one standard deviation of a measurement.
 _PARTS = (
     # What the trend's few terms miss over the whole grid.
-    (0.08, (3.0, 3.0, _OFF), True),
+    (0.015, (4.0, 3.0, _OFF), True),
     # Kernels change with the tokens of a pass, whatever their lengths: tiles, experts reached.
-    (0.05, (_OFF, _OFF, 0.6), False),
+    (0.02, (_OFF, _OFF, 0.3), False),
     # Attention kernels change with the length.
-    (0.03, (1.0, _OFF, _OFF), False),
+    (0.005, (1.5, _OFF, _OFF), False),
     # Everything else.
-    (0.02, (1.0, 1.0, _OFF), False),
+    (0.012, (1.2, 0.9, _OFF), False),
 )
 # What a repetition of an exact measurement differs by, before anything is measured.
 _JITTER = 0.003

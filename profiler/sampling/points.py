@@ -11,8 +11,7 @@ from profiler.tasks import Grid
 
 Floats = NDArray[np.float64]
 
-# Times are concave in the tokens of a pass up to some size, when all weights are being read anyway and all
-# experts are reached: the trend may bend at this many sizes.
+# Sizes of a pass at which its trend may bend either way.
 _KNOTS = 3
 
 
@@ -73,9 +72,9 @@ class Points:
     def terms(self) -> Floats:
         """Return what times add up from, shape (points, terms); none falls along either axis.
 
-        Per pass a constant and a part that saturates in its tokens (weights and experts read); per sequence,
-        per token and per pair of tokens that attend to each other on the busiest rank; per token of all ranks
-        (experts).
+        Per pass a constant, parts that saturate in its tokens (experts reached) and parts that set in with them
+        (arithmetic that weights being read no longer hide); on the busiest rank per sequence, per token and
+        per pair of tokens that attend to each other; per token of all ranks (experts).
         """
         attended = self.rank_sequences * self.tokens
         terms = [np.ones_like(attended), self.rank_sequences, attended]
@@ -85,7 +84,8 @@ class Points:
             terms.append(self.tokens_in_pass)
         low, high = self.rank_tokens.min(), self.rank_tokens.max()
         knots = np.geomspace(low, high, _KNOTS + 2)[1:-1] if high > low else ()
-        terms += [np.minimum(self.rank_tokens, knot) for knot in knots]
+        for knot in knots:
+            terms += [np.minimum(self.rank_tokens, knot), np.maximum(self.rank_tokens - knot, 0.0)]
         return self.passes[:, None] * np.stack(terms, axis=1)
 
     def host_terms(self) -> Floats:
