@@ -53,7 +53,7 @@ _ROOM = Quantity("count", 1, 1e12)
 @click.option(
     "--overhead",
     type=DURATION,
-    help="Part of each TTFT outside the engine (router, network); default: none is known.",
+    help="Part of each TTFT outside the engine (router, network); default: what the files tell, else none.",
 )
 @click.option("--out", type=FILE, required=True, help="Profile artifact to write.")
 @click.option("--report", type=FILE, help="HTML report to write as well.")
@@ -167,7 +167,7 @@ def _setting(
         describe=_describe(arch, engine, hardware, lacking),
         limits=EngineLimits(seqs, tokens) if seqs is not None else None,
         kv_tokens=_rooms(options["kv_tokens"]),
-        overhead_s=options["overhead"] or 0.0,
+        overhead_s=options["overhead"],
     )
 
 

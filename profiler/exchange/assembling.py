@@ -24,6 +24,7 @@ from profiler.exchange.dynamo import (
     decode_points,
     prefill_points,
     prefill_surface,
+    told_overhead_s,
 )
 from profiler.exchange.measurements import Key
 from profiler.measure.backend import Refusal, Replica
@@ -39,7 +40,7 @@ class Setting:
 
     `describe` asks the cards for a replica, `None` where they are not known. `limits` are per attention rank
     and `kv_tokens` per replica by layout name; both go before the cards. `overhead_s` of each TTFT passes
-    outside the engine.
+    outside the engine; `None` where only the files can tell.
     """
 
     model: str
@@ -49,7 +50,7 @@ class Setting:
     describe: Callable[[Role, Parallelism, str], Replica | Refusal | None]
     limits: EngineLimits | None = None
     kv_tokens: Mapping[str, float] = field(default_factory=dict)
-    overhead_s: float = 0.0
+    overhead_s: float | None = None
 
 
 def from_dynamo(
@@ -67,9 +68,11 @@ def from_dynamo(
     room = float(decode.max_kv_tokens)
     first = _replica(setting, Role.PREFILL, reads, "", fallback_kv=room)
     second = _replica(setting, Role.DECODE, writes, "", kv=room)
+    if setting.overhead_s is None:
+        first = replace(first, overhead_s=told_overhead_s(prefill, reads, first.limits))
     try:
-        prompts = prefill_points(prefill, reads.gpus, setting.overhead_s)
-        surface, said = prefill_surface(prompts, reads, first.limits, setting.overhead_s)
+        prompts = prefill_points(prefill, reads.gpus, first.overhead_s)
+        surface, said = prefill_surface(prompts, reads, first.limits, first.overhead_s)
         sampled = scattered.surface(Phase.DECODE, decode_points(decode, writes.gpus))
     except ValueError as error:
         raise InputError(f"Dynamo's tables: {error}") from None
@@ -102,15 +105,18 @@ def from_points(
 ) -> ProfileArtifact:
     """Build a profile from measurements by layout; raises InputError when something lacks."""
     served = []
+    _check_overheads(found)
     for key, points in found.items():
         replica = _replica(setting, key.role, key.layout, key.hardware)
+        if setting.overhead_s is None and key.overhead_s is not None:
+            replica = replace(replica, overhead_s=key.overhead_s)
         surfaces: dict[str, Surface] = {}
         measured: list[MeasuredPoint] = []
         for phase in dict.fromkeys(p.phase for p in points):
             try:
                 sampled = scattered.surface(phase, [p for p in points if p.phase is phase])
             except ValueError as error:
-                raise InputError(f"{key.role}={key.layout}: {error}") from None
+                raise InputError(f"{key.name}: {error}") from None
             surfaces[phase.value] = sampled.surface
             measured += sampled.measured
         said = f"{len(measured)} measured points" if measured else "a surface's own values"
@@ -132,10 +138,22 @@ def from_points(
     return _artifact(tuple(served), setting, CSV, created_at, Serving(prefix_ratio=_prefix_ratio(found)))
 
 
+def _check_overheads(found: Mapping[Key, tuple[MeasuredPoint, ...]]) -> None:
+    """Raise InputError where the rows of one layout state two overheads."""
+    stated: dict[tuple[str, str], Key] = {}
+    for key in found:
+        first = stated.setdefault((key.name, key.hardware), key)
+        if first is not key:
+            raise InputError(
+                f"{key.name}: overhead_s is {first.overhead_s} in some rows and {key.overhead_s} in others; "
+                "write the same in all rows of a layout"
+            )
+
+
 def _prefix_ratio(found: Mapping[Key, tuple[MeasuredPoint, ...]]) -> float:
     """Return the share of the prompt that all prefill points found cached."""
     shares = {
-        p.cached_tokens / (p.cached_tokens + p.tokens): f"{key.role}={key.layout}"
+        p.cached_tokens / (p.cached_tokens + p.tokens): key.name
         for key, points in found.items()
         for p in points
         if p.phase is Phase.PREFILL
@@ -188,7 +206,7 @@ def _replica(
         kv_capacity_tokens=room,
         # The fixed part goes with the card's capacity: other sources count it inside theirs.
         kv_fixed_tokens=from_cards.kv_fixed_tokens if own and from_cards else 0.0,
-        overhead_s=0.0 if role is Role.DECODE else setting.overhead_s,
+        overhead_s=0.0 if role is Role.DECODE else setting.overhead_s or 0.0,
         handover_s_per_token=from_cards.handover_s_per_token if from_cards else 0.0,
         provenance="",
     )

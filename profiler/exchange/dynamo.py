@@ -162,6 +162,20 @@ def decode_points(table: DecodeTable, gpus: int) -> tuple[MeasuredPoint, ...]:
     )
 
 
+def told_overhead_s(table: PrefillTable, layout: Parallelism, limits: EngineLimits) -> float:
+    """Return the part of TTFT that occupies nothing, where the throughput tells; 0 where it does not.
+
+    A prompt that fills an iteration by itself occupies isl / throughput; what its TTFT has more passes
+    outside the engine. The median over such prompts, and at most 99 % of the shortest TTFT.
+    """
+    rows = list(zip(table.isl, table.ttft_ms, table.thpt_per_gpu, strict=True))
+    held = [ms / 1e3 * rate * layout.gpus / n for n, ms, rate in rows]
+    if _alone(held) or _abreast(held, layout):
+        return 0.0
+    more = [ms / 1e3 - n / rate / layout.gpus for n, ms, rate in rows if n >= limits.max_num_batched_tokens]
+    return min(max(float(np.median(more)), 0.0), 0.99e-3 * min(table.ttft_ms)) if more else 0.0
+
+
 def prefill_surface(
     points: Sequence[MeasuredPoint], layout: Parallelism, limits: EngineLimits, overhead_s: float = 0.0
 ) -> tuple[Surface, str]:
@@ -174,9 +188,9 @@ def prefill_surface(
     time is linear in n.
     """
     by_length = {p.tokens: p for p in sorted(points, key=lambda p: p.tokens)}
-    shares = {n: (p.seconds + overhead_s) * (p.tokens_per_s or 0.0) / n for n, p in by_length.items()}
-    alone = all(abs(ratio - 1.0) < NEAR for ratio in shares.values())
-    abreast = layout.dp > 1 and all(abs(ratio / layout.dp - 1.0) < NEAR for ratio in shares.values())
+    held = [(p.seconds + overhead_s) * (p.tokens_per_s or 0.0) / n for n, p in by_length.items()]
+    alone = _alone(held)
+    abreast = _abreast(held, layout)
     batches = _batches(min(by_length), layout, limits)
     rows = []
     for n, point in by_length.items():
@@ -216,6 +230,16 @@ def mocker_table(prefill: LayoutProfile, decode: LayoutProfile) -> MockerTable:
     )
     alone = tuple(prompts.at(n, 1.0) * 1e3 for n in prompts.x)
     return MockerTable(prompts.x, alone, _floats(kv), _floats(context), itl)
+
+
+def _alone(held: Sequence[float]) -> bool:
+    """Whether the throughput is that of one prompt after the other: TTFT times rate is one prompt."""
+    return all(abs(prompts - 1.0) < NEAR for prompts in held)
+
+
+def _abreast(held: Sequence[float], layout: Parallelism) -> bool:
+    """Whether the throughput is that of one prompt on each attention rank."""
+    return layout.dp > 1 and all(abs(prompts / layout.dp - 1.0) < NEAR for prompts in held)
 
 
 def _batches(shortest: float, layout: Parallelism, limits: EngineLimits) -> tuple[float, ...]:

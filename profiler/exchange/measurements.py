@@ -30,6 +30,7 @@ COLUMNS = (
     "repeats",
     "residual_ratio",
     "tokens_per_s",
+    "overhead_s",
 )
 Named = TypeVar("Named", Role, Phase)
 
@@ -39,11 +40,21 @@ DIGITS = 9
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """Name what a point belongs to; `hardware` is empty where the rows name none."""
+    """Name what a point belongs to; `hardware` is empty where the rows name none.
+
+    `overhead_s` is what each TTFT of the layout carries outside the engine, beside the points' seconds;
+    `None` where the rows do not say.
+    """
 
     role: Role
     layout: Parallelism
     hardware: str = ""
+    overhead_s: float | None = None
+
+    @property
+    def name(self) -> str:
+        """Name the layout in its role, such as `decode=TEP4`."""
+        return f"{self.role}={self.layout}"
 
 
 def to_csv(artifact: ProfileArtifact) -> str:
@@ -196,7 +207,8 @@ def _read(line: _Line) -> tuple[Key, MeasuredPoint]:
     )
     if phase is Phase.DECODE and point.cached_tokens:
         raise line.fault("cached_tokens", "a decode point's context is in `tokens`; leave it empty")
-    return Key(role, layout, line.text("hardware")), point
+    overhead = line.number_of("overhead_s", 0.0) if line.text("overhead_s") else None
+    return Key(role, layout, line.text("hardware"), overhead), point
 
 
 def _one_of(line: _Line, column: str, kind: type[Named]) -> Named:
@@ -241,6 +253,7 @@ def _row(layout: LayoutProfile, hardware: str, point: MeasuredPoint) -> list[str
         "repeats": point.repeats,
         "residual_ratio": point.residual_ratio,
         "tokens_per_s": point.tokens_per_s,
+        "overhead_s": layout.overhead_s if layout.role is not Role.DECODE else None,
     }
     return ["" if (v := values[column]) is None else _plain(v) for column in COLUMNS]
 

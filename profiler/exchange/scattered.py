@@ -63,12 +63,15 @@ def surface(phase: Phase, points: Sequence[MeasuredPoint]) -> Sampled:
 
 def _values(phase: Phase, at: Floats, seconds: Floats, x: Floats, y: Floats) -> Floats:
     """Return seconds at every node, shape (x, y): a point's own where one lies there."""
-    nodes = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1).reshape(-1, 2)
-    read = _read(phase, at, seconds, nodes).reshape(len(x), len(y))
+    read = np.full((len(x), len(y)), np.nan)
     for (tokens, batch), value in zip(at, seconds, strict=True):
         i, j = int(np.abs(x - tokens).argmin()), int(np.abs(y - batch).argmin())
         if np.isclose([x[i], y[j]], [tokens, batch], rtol=SAME).all():
             read[i, j] = value
+    missing = np.isnan(read)
+    if missing.any():
+        nodes = np.stack(np.meshgrid(x, y, indexing="ij"), axis=-1)
+        read[missing] = _read(phase, at, seconds, nodes[missing])
     return read
 
 

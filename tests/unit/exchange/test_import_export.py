@@ -83,10 +83,13 @@ def test_export_import_export_gives_the_same_files(computed: Path, tmp_path: Pat
     same(load(tmp_path / "a"), load(tmp_path / "b"))
 
 
-def test_an_imported_profile_says_what_the_exported_one_said(computed: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("overhead", [(), ("--overhead", "30ms")])
+def test_an_imported_profile_says_what_the_exported_one_said(
+    overhead: tuple[str, ...], computed: Path, tmp_path: Path
+) -> None:
     done(export_command, computed, "--format", "dynamo", "--out", tmp_path / "a")
     back = tmp_path / "back.json"
-    layouts = ("--prefill", "TP1", "--decode", "TP4", "--overhead", "30ms")
+    layouts = ("--prefill", "TP1", "--decode", "TP4", *overhead)
     done(import_command, tmp_path / "a", "--format", "dynamo", *OWN, *LIMITS, *layouts, "--out", back)
     artifact = parse(back.read_text(), "back.json").artifact
 
@@ -98,7 +101,8 @@ def test_an_imported_profile_says_what_the_exported_one_said(computed: Path, tmp
             assert decode.at(context, batch) == pytest.approx(truth.at(context, batch), rel=1e-6)
     prefill, mix = artifact.layout(Role.PREFILL, "TP1"), RequestMix.constant(2_048, 100)
     before = prefill_work(prefill_layout(), mix)
-    # The surface's overhead of 30 ms was named; hand-over comes from the card.
+    # The throughput of prompts that fill an iteration tells the overhead of 30 ms where it is not named.
+    assert prefill.overhead_s == pytest.approx(0.03)
     assert prefill_work(prefill, mix).mean_service_s == pytest.approx(before.mean_service_s)
     assert artifact.backend == "dynamo"
     answer = json.loads(
@@ -155,7 +159,17 @@ def test_a_csv_of_a_computed_profile_gives_its_surfaces_back(computed: Path, tmp
         found = artifact.layout(layout.role, layout.parallelism.name)
         assert (found.prefill, found.decode) == (layout.prefill, layout.decode)
         assert found.measured == ()
+        assert found.overhead_s == layout.overhead_s
     assert done(export_command, back, "--format", "csv") == text
+
+
+def test_two_overheads_of_one_layout_are_refused(tmp_path: Path) -> None:
+    rows = ["prefill,TP1,prefill,500,1,0.1,0.02", "prefill,TP1,prefill,900,1,0.2,0.03"]
+    (tmp_path / "a.csv").write_text("role,layout,phase,tokens,batch,seconds,overhead_s\n" + "\n".join(rows))
+
+    said = refused(import_command, tmp_path / "a.csv", "--format", "csv", *OWN, "--out", tmp_path / "p.json")
+
+    assert "prefill=TP1: overhead_s is 0.02 in some rows and 0.03 in others; write the same" in said
 
 
 def test_own_measurements_in_several_files_make_a_profile_that_sizes(tmp_path: Path) -> None:

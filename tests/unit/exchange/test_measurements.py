@@ -39,14 +39,14 @@ def test_measured_points_come_back_bit_by_bit() -> None:
 def test_an_unmeasured_surface_is_written_point_by_point_and_says_that_nothing_was_repeated() -> None:
     found = from_csv(to_csv(artifact()), "x.csv")
 
-    points = found[Key(Role.PREFILL, Parallelism(), "H200")]
+    points = found[Key(Role.PREFILL, Parallelism(), "H200", 0.03)]
     surface = prefill_layout().prefill
     assert surface is not None
     assert {(p.tokens, p.batch): p.seconds for p in points} == {
         (x, y): surface.values_s[i][j] for i, x in enumerate(surface.x) for j, y in enumerate(surface.y)
     }
     assert {p.repeats for p in points} == {0}
-    both = found[Key(Role.AGGREGATED, Parallelism(tp=4), "H200")]
+    both = found[Key(Role.AGGREGATED, Parallelism(tp=4), "H200", 0.02)]
     assert {p.phase for p in both} == {Phase.PREFILL, Phase.DECODE}
 
 
