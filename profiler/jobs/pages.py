@@ -13,6 +13,7 @@ from models.values import Parallelism, Role
 from profiler.cluster import Cluster, Manifest, passing
 from profiler.jobs.naming import IDENTITY, PAGE, PROGRESS, RESULT, RESULT_KEY, SHARD, WRITER
 from profiler.measure.backend import Replica, SweepPoint
+from profiler.measure.deployed.handover import HandedOverError
 from profiler.store import Entry, read_entry, write_entry
 from profiler.sweep import Swept
 
@@ -193,7 +194,9 @@ class Pages:
             raise MeasureError(f"ConfigMap {metadata['name']} was deleted: the sweep was ended")
         writer = (found["metadata"].get("annotations") or {}).get(WRITER)
         if writer != self._writer:
-            raise MeasureError(f"pod {writer} has taken this shard over from {self._writer}; this one stops")
+            raise HandedOverError(
+                f"pod {writer} has taken this shard over from {self._writer}; this one stops"
+            )
         return self._steady(self._body(found, data))
 
     def _body(self, page: Manifest, data: Mapping[str, str]) -> Manifest:

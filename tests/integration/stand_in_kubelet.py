@@ -75,6 +75,8 @@ class StandIn:
         for deployment in deployments:
             mine = [pod for pod in pods.values() if _owner(pod) == deployment["metadata"]["uid"]]
             self._deployment(deployment, mine)
+        for uid in self._pods.keys() - {pod["metadata"]["uid"] for pod in pods.values()}:
+            self._pods.pop(uid).process.kill()
         for pod in pods.values():
             orphan = _owner(pod) is not None and _owner(pod) not in living
             self._pod(pod, pods, orphan)
@@ -188,6 +190,9 @@ class StandIn:
                 self._set(name, {"phase": "Pending", "conditions": [scheduled]})
             return
         self.most_gpus = max(self.most_gpus, held + asked)
+        # A pod that is bound is deleted with grace, one that is not at once.
+        bound = {"metadata": {"name": name}, "target": {"kind": "Node", "name": "node"}}
+        self.cluster.send("POST", f"/api/v1/namespaces/{self.namespace}/pods/{name}/binding", bound)
         container = pod["spec"]["containers"][0]
         log = self.folder / f"{name}.log"
         with log.open("wb") as out:

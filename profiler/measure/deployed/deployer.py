@@ -10,6 +10,7 @@ from models.units import show_duration
 from profiler.cluster import Cluster, Manifest, names, passing
 from profiler.measure.backend import Refusal
 from profiler.measure.deployed.candidate import CANDIDATE, RENDERED, Candidate
+from profiler.measure.deployed.handover import HandedOverError
 from profiler.measure.deployed.policy import DeployPolicy
 from profiler.measure.deployed.readiness import Stage, State, candidate_state
 
@@ -25,8 +26,8 @@ Say = Callable[[str], None]
 class Deployer:
     """Hold at most one candidate; leaving the `with` block takes it away.
 
-    A process that is told to stop (SystemExit: eviction, a drained node) leaves it where it is: its successor
-    finds the candidate as it wants it and goes on without loading the weights again.
+    A process that is told to stop (SystemExit: eviction, a drained node) or was replaced (HandedOverError)
+    leaves it where it is: its successor finds the candidate as it wants it, and loads no weights again.
     """
 
     def __init__(
@@ -53,8 +54,8 @@ class Deployer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take the candidate away, unless the process is only moving to another node."""
-        if kind is None or not issubclass(kind, SystemExit):
+        """Take the candidate away, unless a successor goes on with it."""
+        if kind is None or not issubclass(kind, (SystemExit, HandedOverError)):
             self.give_back()
 
     @property
@@ -192,8 +193,8 @@ class Deployer:
         while left := self._left(candidate):
             if self._clock() > deadline_s:
                 raise MeasureError(
-                    f"{candidate.name} was deleted, and after {show_duration(self._policy.gone_within_s)} there "
-                    f"is still {', '.join(left[:3])}: its GPUs are not free"
+                    f"{candidate.name} was deleted, but its GPUs are not free: after "
+                    f"{show_duration(self._policy.gone_within_s)} there is still {', '.join(left[:3])}"
                 )
             self._sleep(min(self._policy.poll_s, 1.0))
 
