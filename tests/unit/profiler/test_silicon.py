@@ -1,6 +1,7 @@
 """The silicon backend: what it reads off kernels, how it puts passes together, what it owns up to."""
 
 import shutil
+import sys
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -129,7 +130,7 @@ def test_hardware_and_engines_that_were_not_measured_are_refused() -> None:
 
 
 def test_without_the_extra_the_refusal_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "aiconfigurator_core", None)
+    monkeypatch.setitem(sys.modules, "aiconfigurator_core", None)
 
     with pytest.raises(ConfigError, match=r"pip install 'headgate\[silicon\]'"):
         Silicon(reference.architecture("qwen3-32b"), reference.hardware("GB200"), reference.engine("trtllm"))
