@@ -110,9 +110,9 @@ def models() -> tuple[str, ...]:
 @cache
 def systems() -> tuple[str, ...]:
     """Return the names of the systems of which the database holds measurements."""
-    return tuple(
-        sorted(p.stem for p in _systems_path().glob("*.yaml") if (_systems_path() / "data" / p.stem).is_dir())
-    )
+    folder = _systems_path()
+    named = [card.stem for card in folder.glob("*.yaml")]
+    return tuple(sorted(name for name in named if any((folder / "data" / name).glob("*/"))))
 
 
 def sample() -> Path:
@@ -221,12 +221,13 @@ def kv_bytes(request: Request, max_tokens: int, max_seqs: int, reserve_ratio: fl
 
 
 def nearest(name: str, known: tuple[str, ...]) -> str:
-    """Return known names that are close to one that is not, for a message."""
+    """Return a clause for a message: the known names that are close to one that is not, or what there is."""
     lower = {each.lower(): each for each in known}
     short = {each.rpartition("/")[2]: each for each in lower}
     wanted = name.lower().rpartition("/")[2]
-    found = difflib.get_close_matches(wanted, [*short, *lower], n=3, cutoff=0.4)
-    return ", ".join(dict.fromkeys(lower[short.get(each, each)] for each in found)) or ", ".join(known[:5])
+    found = difflib.get_close_matches(wanted, [*short, *lower], n=3, cutoff=0.5)
+    close = dict.fromkeys(lower[short.get(each, each)] for each in found)
+    return f"nearest: {', '.join(close)}" if close else f"there are {', '.join(known)}"
 
 
 @cache

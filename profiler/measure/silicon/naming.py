@@ -62,8 +62,7 @@ def system_name(hardware: Hardware) -> str:
     found = next((name for name in (plain, f"{plain}_sxm") if name in known), None)
     if found is None:
         raise ConfigError(
-            f"the database holds no measurements on {hardware.name}; "
-            f"nearest: {database.nearest(plain, known)}"
+            f"the database holds no measurements on {hardware.name}; {database.nearest(plain, known)}"
         )
     return found
 
@@ -81,7 +80,7 @@ def model_name(arch: Architecture, config: str) -> str:
             near = database.nearest(config, database.models())
             raise ConfigError(
                 f"{config}: neither a folder with config.json nor a model whose configuration the database "
-                f"brings; nearest: {near}"
+                f"brings; {near}"
             )
     else:
         wanted = _plain(arch.name)
@@ -90,7 +89,7 @@ def model_name(arch: Architecture, config: str) -> str:
             near = database.nearest(arch.name, database.models())
             raise ConfigError(
                 f"the database brings no configuration of {arch.name!r}; name the folder of its config.json, "
-                f"or one of the nearest: {near}"
+                f"or a model by its name; {near}"
             )
         found = matches[0]
     _check_shape(arch, found)
