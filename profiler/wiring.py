@@ -163,7 +163,8 @@ def _computed(
     if order.backend == "silicon":
         from profiler.measure.silicon.estimator import Silicon
 
-        return Silicon(arch, prior.hardware, engine, serving, order.silicon_config)
+        decode_hardware = prior.backend.decode_hardware if isinstance(prior.backend, Roofline) else None
+        return Silicon(arch, prior.hardware, engine, serving, order.silicon_config, decode_hardware)
     raise ConfigError(f"the backend {order.backend!r} measures, and nothing to measure was given")
 
 

@@ -15,7 +15,9 @@ from tests.components import REPOSITORY
 PACKAGES = ("planner", "profiler", "models", "config")
 REQUIREMENTS = ("requirements.txt", "requirements-build.txt", "requirements-dev.txt")
 PYPROJECT = (REPOSITORY / "pyproject.toml").read_text()
-DECLARED: list[str] = tomllib.loads(PYPROJECT)["project"]["dependencies"]
+PROJECT = tomllib.loads(PYPROJECT)["project"]
+DECLARED: list[str] = PROJECT["dependencies"]
+EXTRAS: list[str] = [each for extra in PROJECT["optional-dependencies"].values() for each in extra]
 
 
 def normal(requirement: str) -> str:
@@ -57,7 +59,7 @@ def test_every_dependency_says_why_it_is_here(requirement: str) -> None:
 
 def test_every_import_is_a_declared_dependency() -> None:
     distributions = packages_distributions()
-    declared = {normal(requirement) for requirement in DECLARED}
+    declared = {normal(requirement) for requirement in [*DECLARED, *EXTRAS]}
     undeclared = {
         f"{path}: {top}"
         for top, path in third_party_imports()
