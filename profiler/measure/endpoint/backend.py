@@ -112,9 +112,17 @@ class Endpoint:
     async def _measure(self, session: Session, point: SweepPoint) -> Measurement:
         _, overhead = await self._acquaint(session)
         session = replace(session, believes_cached=overhead.believes_cached)
-        if point.phase is Phase.PREFILL:
-            return await measure_prefill(session, point, overhead)
-        return await measure_decode(session, point, self._stagger(point))
+        try:
+            if point.phase is Phase.PREFILL:
+                return await measure_prefill(session, point, overhead)
+            return await measure_decode(session, point, self._stagger(point))
+        except AnswerError as error:
+            if error.suspect and not await _answers(session):
+                raise MeasureError(
+                    f"{self._policy.base} answers short prompts no more: {error.reason}; look at its log, "
+                    "then run the same command again: measured points are kept"
+                ) from None
+            raise
 
     async def _acquaint(self, session: Session) -> tuple[Dialect, Overhead]:
         """Probe the endpoint once, and ask what it publishes."""
@@ -211,3 +219,12 @@ class Endpoint:
     def _foretold_s(self, point: SweepPoint) -> float:
         foretold = self._prior.measure(point)
         return foretold.seconds if isinstance(foretold, Measurement) else 0.0
+
+
+async def _answers(session: Session) -> bool:
+    """Whether the endpoint still answers a short prompt: then it was the point that it failed at."""
+    try:
+        await session.burst(1, session.templated(), 1)
+    except AnswerError:
+        return False
+    return True

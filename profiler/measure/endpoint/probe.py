@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 from models.values import Role
 from profiler.measure.endpoint.confidence import half_width
-from profiler.measure.endpoint.prompts import Words
 from profiler.measure.endpoint.session import CACHED_RATIO, Session
 from profiler.measure.endpoint.stream import Stream
 
@@ -44,8 +43,7 @@ async def probe(session: Session) -> Overhead:
     at no tokens, less one iteration, is the overhead. An iteration without work reads the weights once, which
     is what a decode step of one sequence does: its time is taken.
     """
-    around = session.dialect.writing.around if isinstance(session.dialect.writing, Words) else 0.0
-    lengths = [tokens + math.ceil(around) for tokens in PROBE_TOKENS]
+    lengths = [session.templated(tokens) for tokens in PROBE_TOKENS]
     # The first request opens the connection. Its tokens, and others like it, give the time of a step.
     steps = [await _single(session, lengths[0], STEP_TOKENS) for _ in range(PROBE_REPEATS + 1)][1:]
     firsts = [(length, await _single(session, length, 1)) for _ in range(PROBE_REPEATS) for length in lengths]
@@ -60,7 +58,7 @@ async def probe(session: Session) -> Overhead:
         handover_s_per_token=await _handover(session, lengths[0])
         if Role.PREFILL in session.policy.deployed
         else 0.0,
-        believes_cached=all(_looks_fresh(stream, around) for _, stream in firsts),
+        believes_cached=all(_looks_fresh(stream, session.around_tokens) for _, stream in firsts),
     )
 
 

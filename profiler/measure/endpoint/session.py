@@ -1,5 +1,6 @@
 """Play rounds of random prompts against one endpoint, and check that they were what was asked for."""
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from profiler.measure.endpoint.stream import Stream
 if TYPE_CHECKING:
     from numpy.random import Generator
 
+SHORT_TOKENS = 32
 # Engines keep whole blocks of a prefix, of 16 to 128 tokens.
 BLOCK_TOKENS = 128
 # Random prompts share nothing but what a chat template puts in front of them.
@@ -37,6 +39,15 @@ class Session:
     rng: "Generator"
     believes_cached: bool = False
 
+    @property
+    def around_tokens(self) -> float:
+        """Tokens that a chat template puts around each prompt."""
+        return self.dialect.writing.around if isinstance(self.dialect.writing, Words) else 0.0
+
+    def templated(self, tokens: int = SHORT_TOKENS) -> int:
+        """Return the length of a prompt that says this many tokens, the chat template included."""
+        return tokens + math.ceil(self.around_tokens)
+
     async def burst(self, count: int, tokens: int, output_tokens: int, prefix: Prompt | None = None) -> Round:
         """Send `count` prompts of `tokens` fresh tokens each, behind the prefix, together."""
         writing = self.dialect.writing
@@ -50,8 +61,7 @@ class Session:
         played = await self.burst(count, tokens, output_tokens, prefix)
         check_lengths(played.streams, tokens + cached)
         if self.believes_cached:
-            around = self.dialect.writing.around if isinstance(self.dialect.writing, Words) else 0.0
-            check_cached(played.streams, cached, around)
+            check_cached(played.streams, cached, self.around_tokens)
         return played
 
     async def warmed_prefix(self, tokens: int, copies: int) -> Prompt:

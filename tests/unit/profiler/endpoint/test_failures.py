@@ -154,6 +154,19 @@ def test_answers_that_stay_broken_cost_points_and_then_stop_the_sweep(
             backend.measure(PREFILL)
 
 
+def test_an_endpoint_that_fails_at_everything_costs_no_point_but_stops_the_sweep(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("profiler.measure.endpoint.rounds.BACKOFF_S", 0.01)
+    behaviour = Behaviour()
+    with serving(FAST, behaviour) as server:
+        backend = endpoint(server.url)
+        measured(backend, PREFILL)
+        behaviour.instead = lambda *_: http(500, "Failed to generate completions")
+        with pytest.raises(MeasureError, match="answers short prompts no more: HTTP 500: Failed to generate"):
+            backend.measure(PREFILL)
+
+
 def test_a_point_that_works_forgives_those_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("profiler.measure.endpoint.rounds.BACKOFF_S", 0.01)
     with serving(FAST, Behaviour(instead=long_prompts(http(500, "x")))) as server:
