@@ -161,29 +161,28 @@ def follow(
     """
     events: queue.Queue[Event | HeadgateError] = queue.Queue()
     stopped = threading.Event()
-    for api_version, kind in WATCHED:
+    label = f"{SWEEP}={sweep}"
+    watches = [
         threading.Thread(
             target=_watch,
-            args=(
-                cluster,
-                api_version,
-                kind,
-                namespace,
-                f"{SWEEP}={sweep}",
-                stopped,
-                events,
-                patience,
-                clock,
-            ),
+            args=(cluster, api_version, kind, namespace, label, stopped, events, patience, clock),
             name=f"watch-{kind}",
             daemon=True,
-        ).start()
+        )
+        for api_version, kind in WATCHED
+    ]
+    for watch in watches:
+        watch.start()
     try:
         while not follower.done:
             follower.check()
             try:
                 event = events.get(timeout=1.0)
             except queue.Empty:
+                if not all(watch.is_alive() for watch in watches):
+                    raise MeasureError(
+                        "the cluster is watched no more; run the same command to go on"
+                    ) from None
                 continue
             if isinstance(event, HeadgateError):
                 raise event

@@ -31,7 +31,7 @@ def main() -> None:
 def clockwork(gpus: int) -> Clockwork:
     """Return the times of a candidate: half as long on twice the GPUs."""
     return Clockwork(
-        prefill_base_s=0.004 / gpus,
+        prefill_base_s=0.001 / gpus,
         prefill_s_per_token=300e-6 / gpus,
         step_s=0.008 / gpus,
         sequence_s=0.001 / gpus,

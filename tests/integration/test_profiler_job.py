@@ -249,7 +249,8 @@ def _check_rights(bench: Bench, pod: str) -> None:
 def _check_surfaces(profile: Profile) -> None:
     """Hold what was measured to the engines' own clockwork.
 
-    The sweep stops at 5 % error; a busy machine's event loops cost as much again, and 3 ms a request.
+    The sweep stops at 5 % error; event loops on a busy machine cost as much again, and 3 ms a request. A
+    surface of the other layout would be off by 100 %.
     """
     layouts = {each.parallelism.tp: each for each in profile.artifact.layouts}
     assert set(layouts) == {1, 2}
@@ -257,9 +258,9 @@ def _check_surfaces(profile: Profile) -> None:
         truth = clockwork(gpus)
         assert layout.role is Role.AGGREGATED
         assert layout.decode is not None
-        assert layout.decode.at(32, 4) == pytest.approx(truth.decode_s(4, 32), rel=0.1)
+        assert layout.decode.at(32, 4) == pytest.approx(truth.decode_s(4, 32), rel=0.15)
         assert layout.prefill is not None
-        assert layout.prefill.at(48, 4) == pytest.approx(truth.prefill_s(192), rel=0.1, abs=0.003)
+        assert layout.prefill.at(48, 4) == pytest.approx(truth.prefill_s(192), rel=0.15, abs=0.003)
 
 
 def test_an_interrupted_sweep_cleans_up_and_goes_on_where_it_was(bench: Bench) -> None:

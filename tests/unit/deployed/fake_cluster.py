@@ -1,6 +1,8 @@
 """Keep Kubernetes objects in memory behind the Cluster port, with a clock that tests turn."""
 
 import itertools
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from typing import Any
@@ -16,7 +18,7 @@ class FakeClock:
 
     def __init__(self) -> None:
         self.now_s = 0.0
-        self.then: list[tuple[float, Callable[[], None]]] = []
+        self.then: list[tuple[float, Callable[[], object]]] = []
 
     def __call__(self) -> float:
         return self.now_s
@@ -28,7 +30,7 @@ class FakeClock:
             self.then.remove(due)
             due[1]()
 
-    def at(self, time_s: float, happens: Callable[[], None]) -> None:
+    def at(self, time_s: float, happens: Callable[[], object]) -> None:
         """Have something happen at a time."""
         self.then.append((time_s, happens))
 
@@ -46,6 +48,7 @@ class FakeCluster:
         self.refused: Callable[[str, Mapping[str, Any]], ClusterError | None] = lambda verb, manifest: None
         self._knows_indexed_jobs = knows_indexed_jobs
         self._versions = itertools.count(1)
+        self._lock = threading.RLock()
 
     def resource(self, api_version: str, kind: str) -> tuple[str, str, bool]:
         self._pass()
@@ -79,9 +82,11 @@ class FakeCluster:
     def find(self, api_version: str, kind: str, namespace: str, labels: str = "") -> list[Manifest]:
         self._pass()
         wanted = dict(part.split("=") for part in labels.split(",") if part)
+        with self._lock:
+            objects = list(self.objects.items())
         return [
             deepcopy(found)
-            for key, found in self.objects.items()
+            for key, found in objects
             if key[:2] == (api_version, kind)
             and key[3] == namespace
             and wanted.items() <= (found["metadata"].get("labels") or {}).items()
@@ -109,8 +114,16 @@ class FakeCluster:
     def watch(
         self, api_version: str, kind: str, namespace: str, labels: str, stopped: Callable[[], bool]
     ) -> Iterator[tuple[str, Manifest]]:
-        for found in self.find(api_version, kind, namespace, labels):
-            yield "ADDED", found
+        known: dict[str, Manifest] = {}
+        while not stopped():
+            found = {names(each)[2]: each for each in self.find(api_version, kind, namespace, labels)}
+            for name in known.keys() - found.keys():
+                yield "DELETED", known[name]
+            for name, each in found.items():
+                if known.get(name) != each:
+                    yield ("MODIFIED" if name in known else "ADDED"), each
+            known = found
+            time.sleep(0.01)
 
     def status(self, kind: str, name: str, status: Mapping[str, Any]) -> None:
         """Set an object's status, as its controller would."""
