@@ -1,9 +1,18 @@
-"""Say what a forecaster is: fit once on history, then predict from any origin in it or after it."""
+"""Say what a forecaster is: fit once on history, then predict from any origin in it or after it.
+
+A series may have steps of any length: minutes in the planner, ten minutes or hours where only that was
+measured. What a model calls a window is in seconds, and at least one step.
+"""
 
 from dataclasses import dataclass
 from typing import Protocol
 
 from models.series import Floats, Series
+
+
+def steps_in(seconds: float, step_s: float) -> int:
+    """Return how many steps a window has: the nearest whole number, at least one."""
+    return max(round(seconds / step_s), 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,5 +44,5 @@ class Forecaster(Protocol):
         ...
 
     def fit(self, series: Series) -> Fitted | NotYet:
-        """Learn from a one-minute series; gaps teach nothing."""
+        """Learn from a series of any step; gaps teach nothing."""
         ...

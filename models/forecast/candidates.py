@@ -1,5 +1,6 @@
 """List the models that compete for each signal."""
 
+from models.forecast.backtest import ORIGIN_STEP_S, look_back
 from models.forecast.base import Forecaster
 from models.forecast.blend import Blend, Shared
 from models.forecast.last_value import LastValue
@@ -9,15 +10,16 @@ from models.policy import ForecastPolicy
 BASELINE: Forecaster = LastValue()
 
 
-def candidates(policy: ForecastPolicy) -> tuple[Forecaster, ...]:
+def candidates(policy: ForecastPolicy, every_s: float = ORIGIN_STEP_S) -> tuple[Forecaster, ...]:
     """Return the models in order of trust: a later one must beat those before it, the first is the fallback.
 
+    `every_s` is the distance of the origins of the backtest that they will be asked in.
     A new model is one new file beside this one and one line below.
     """
     if not policy.enabled:
         return (BASELINE,)
     # A backtest goes back two calibration windows, and the level of its first origin a day further.
-    back_s = 2 * policy.calibration_s + DAY_S
+    back_s = 2 * look_back(policy.calibration_s, every_s) * every_s + DAY_S
     seasonal = [
         Shared(SeasonalNaive(season_s, policy.level_window_s, backtest_s=back_s))
         for season_s in policy.seasons_s

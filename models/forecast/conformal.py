@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.forecast.backtest import ORIGIN_STEP_S, Backtest
+from models.forecast.backtest import Backtest
+from models.forecast.base import steps_in
 from models.forecast.moving import Steps
 from models.series import Floats
 
@@ -21,8 +22,8 @@ from models.series import Floats
 ACI_STEP = 0.005
 # The asked level stays within this share of the way to certainty, so that a bad day cannot wind it up.
 ACI_REACH = 0.5
-# Origins between two renewals of the bands in the backtest: two hours, four times what a planner waits.
-BLOCK = 24
+# Between two renewals of the bands in the backtest lie two hours, four times what a planner waits.
+BLOCK_S = 7200.0
 # Until this many scores are in, two hours of them, a prior takes part; from then on the bands are judged.
 PRIOR_SCORES = 24
 # Prior spread: relative standard deviation at one step, and the horizon at which the variance has doubled.
@@ -111,7 +112,7 @@ def _learn(
     with np.errstate(invalid="ignore", divide="ignore"):
         score = np.where(scale > 0, (test.actual - test.forecast) / scale, 0.0)
     score[~np.isfinite(test.actual - test.forecast)] = np.nan
-    sample = _Windows.of(score, test.horizons_s, window)
+    sample = _Windows.of(score, test.horizons_s, window, test.every_s)
     level = np.broadcast_to(asked, (len(test.horizons_s), len(asked))).copy()
     issued = np.full(score.shape, np.nan)
     # Running sum over rows of (asked - hit), so that any stretch of feedback is one difference.
@@ -151,11 +152,11 @@ class _Windows:
     prior: Floats
 
     @classmethod
-    def of(cls, score: Floats, horizons_s: Floats, window: int) -> "_Windows":
-        """Cut the windows out of scores of shape (origins, horizons)."""
+    def of(cls, score: Floats, horizons_s: Floats, window: int, every_s: float) -> "_Windows":
+        """Cut the windows out of scores of shape (origins, horizons), whose origins lie `every_s` apart."""
         rows = len(score)
-        begins = [*range(max(rows - window, 0), rows - 1, BLOCK), rows - 1]
-        lag = np.ceil(horizons_s / ORIGIN_STEP_S - 1e-9).astype(np.intp)
+        begins = [*range(max(rows - window, 0), rows - 1, steps_in(BLOCK_S, every_s)), rows - 1]
+        lag = np.ceil(horizons_s / every_s - 1e-9).astype(np.intp)
         # Window i of the padded scores ends with row i - 1; the newest score known at row r is r - lag.
         padded = np.concatenate((np.full((window, score.shape[1]), np.nan), score))
         slid = np.lib.stride_tricks.sliding_window_view(padded, window, axis=0)

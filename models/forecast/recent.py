@@ -10,13 +10,13 @@ from models.series import Flags, Floats, Series
 CLIP_RATIO = 3.0
 
 
-def last_minutes(recent: Series, origins_s: Floats, minutes: int) -> tuple[Floats, Flags]:
-    """Return values and known flags of the last `minutes` steps before each origin, latest first.
+def last_steps(recent: Series, origins_s: Floats, count: int) -> tuple[Floats, Flags]:
+    """Return values and known flags of the last `count` steps before each origin, latest first.
 
-    Both have the shape (origins, minutes); what lies outside the series is unknown.
+    Both have the shape (origins, count); what lies outside the series is unknown.
     """
     end = np.rint((origins_s - recent.start_s) / recent.step_s).astype(np.intp)
-    steps = end[:, None] - np.arange(1, minutes + 1)
+    steps = end[:, None] - np.arange(1, count + 1)
     inside = (steps >= 0) & (steps < len(recent))
     if len(recent) == 0:
         return np.zeros(steps.shape), inside

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.forecast.backtest import ORIGIN_STEP_S
+from models.forecast.backtest import spacing
 from models.series import Flags, Floats
 from models.units import show_duration
 
@@ -66,7 +66,7 @@ def choose(judged: Sequence[Judged], origins_s: Floats, horizons_s: Floats, oper
             fallback = (
                 f"{judged[demoted].name} lost {_lost(cost, demoted):.2f} times what {judged[0].name} did"
             )
-    why = _why(judged, winner, cost, horizons_s[counted])
+    why = _why(judged, winner, cost, horizons_s[counted], spacing(origins_s))
     return Choice(winner, why, _short(judged[winner], operating) or fallback)
 
 
@@ -115,14 +115,14 @@ def _short(chosen: Judged, operating: float) -> str | None:
     return f"{chosen.name} covered {chosen.coverage:.3f} of the actuals where {operating:g} was promised"
 
 
-def _why(judged: Sequence[Judged], winner: int, cost: Floats, horizons_s: Floats) -> str:
+def _why(judged: Sequence[Judged], winner: int, cost: Floats, horizons_s: Floats, every_s: float) -> str:
     """Say in one sentence how the winner, or the best of those that lost, stands to the baseline."""
     baseline = judged[0].name
     if len(judged) == 1:
         return f"{baseline}: nothing else can be fitted yet"
     ratios = {c: r for c in range(1, len(judged)) if (r := _against(cost[c], cost[0])) is not None}
     if not ratios:
-        needed = show_duration(MIN_ORIGINS * ORIGIN_STEP_S)
+        needed = show_duration(MIN_ORIGINS * every_s)
         return f"{baseline}: comparing begins after {needed} of common backtest"
     shown = winner or min(ratios, key=lambda c: float(ratios[c].mean()))
     if shown not in ratios:
@@ -131,7 +131,7 @@ def _why(judged: Sequence[Judged], winner: int, cost: Floats, horizons_s: Floats
         f"{100 * (ratio - 1):+.0f}% at {show_duration(h)}"
         for h, ratio in zip(horizons_s, ratios[shown], strict=True)
     )
-    span = show_duration(float((~np.isnan(cost[shown] + cost[0]).any(axis=1)).sum()) * ORIGIN_STEP_S)
+    span = show_duration(float((~np.isnan(cost[shown] + cost[0]).any(axis=1)).sum()) * every_s)
     if winner:
         return f"{judged[winner].name}: pinball loss against {baseline} {figures}, over {span}"
     return (

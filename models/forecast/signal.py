@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.forecast.backtest import ORIGIN_STEP_S, horizons, origins, pinball, roll
+from models.forecast.backtest import horizons, look_back, origin_step, origins, pinball, roll
 from models.forecast.base import Fitted, NotYet
 from models.forecast.candidates import candidates
 from models.forecast.conformal import PRIOR_SCORES, Calibration, calibrate
@@ -49,14 +49,16 @@ class Path:
 def fit_signal(series: Series, until_s: float, policy: ForecastPolicy) -> SignalFit | NotYet:
     """Fit, backtest, calibrate and choose on what was measured before `until_s`.
 
-    The series has one-minute steps; the same series gives the same fit.
+    Steps may have any length; the same series gives the same fit.
     """
     series = series.window(-np.inf, until_s)
     judged_s = horizons(policy.reach_s, series.step_s)
-    window = max(round(policy.calibration_s / ORIGIN_STEP_S), MIN_ORIGINS)
-    origins_s = origins(until_s, min(2 * window, _origins_at_hand(series, until_s)))
+    every_s = origin_step(series.step_s)
+    window = max(look_back(policy.calibration_s, every_s), MIN_ORIGINS)
+    count = min(2 * window, _origins_at_hand(series, until_s, every_s))
+    origins_s = origins(until_s, count, every_s, series.start_s % series.step_s)
     names, models, refused = [], [], []
-    for candidate in candidates(policy):
+    for candidate in candidates(policy, every_s):
         fitted = candidate.fit(series)
         if isinstance(fitted, NotYet):
             refused.append(fitted.reason)
@@ -73,7 +75,8 @@ def fit_signal(series: Series, until_s: float, policy: ForecastPolicy) -> Signal
         for c, test in zip(contenders, tests, strict=True)
     ]
     choice = choose(judged, origins_s[-window:], judged_s, policy.operating_level)
-    fallback = "forecasting is off" if not policy.enabled else choice.fallback or _too_young(bands[0])
+    fallback = choice.fallback or _too_young(bands[0], every_s)
+    fallback = fallback if policy.enabled else "forecasting is off"
     answers = 0 if fallback else choice.index
     return SignalFit(
         chosen=contenders[answers],
@@ -100,11 +103,11 @@ def path(fit: SignalFit, recent: Series, origin_s: float, horizons_s: Floats) ->
     return Path(fit.baseline.name, fit.baseline.bands.paths(point, horizons_s), reason)
 
 
-def _origins_at_hand(series: Series, until_s: float) -> int:
+def _origins_at_hand(series: Series, until_s: float, every_s: float) -> int:
     """Count the origins since the first known step: a short history needs no long backtest."""
     known = np.flatnonzero(series.known)
     span_s = until_s - (series.start_s + int(known[0]) * series.step_s) if known.size else 0.0
-    return max(int(span_s / ORIGIN_STEP_S), 0) + 2
+    return max(int(span_s / every_s), 0) + 2
 
 
 def _judge(contender: Contender, actual: Floats, window: int, operating: float) -> Judged:
@@ -115,10 +118,10 @@ def _judge(contender: Contender, actual: Floats, window: int, operating: float) 
     return Judged(contender.name, pinball(actual, issued, operating), hit)
 
 
-def _too_young(bands: Calibration) -> str | None:
+def _too_young(bands: Calibration, every_s: float) -> str | None:
     if bands.feedback >= PRIOR_SCORES:
         return None
-    needed, seen = (n * ORIGIN_STEP_S / 60 for n in (PRIOR_SCORES, bands.feedback))
+    needed, seen = (n * every_s / 60 for n in (PRIOR_SCORES, bands.feedback))
     return (
         f"bands rest on a prior: {seen:.0f} min of feedback at the longest horizon, {needed:.0f} are needed"
     )

@@ -146,6 +146,21 @@ def test_a_nightly_batch_is_foreseen_to_the_minute() -> None:
         assert said == pytest.approx([20.0, 300.0, 300.0], rel=0.1), forecaster.name
 
 
+@pytest.mark.parametrize("step_s", [300.0, 600.0, 1800.0, 3600.0])
+def test_longer_steps_are_as_good(forecaster: Forecaster, step_s: float) -> None:
+    """What was measured every ten minutes, or every hour, is forecast as it is."""
+    series = diurnal(DAYS).resample(step_s)
+    at_s = NOW_S - DAY_S + 9 * 3600.0
+    horizons_s = step_s * np.array([1.0, 2.0, 4.0])
+    made = fitted(forecaster, series.window(-np.inf, at_s))
+    said = made.predict(series.window(at_s - 7200.0, at_s), np.array([at_s]), horizons_s)[0]
+    middle_s = horizons_s - step_s / 2
+    truth = 20.0 * (1 + 0.6 * np.sin(2 * np.pi * middle_s / DAY_S))
+
+    # Without a season an hourly level is half an hour old and knows nothing of the four to come.
+    assert said == pytest.approx(truth, rel=0.05 if "season" in forecaster.name else 0.5)
+
+
 def test_a_first_day_has_no_season_and_says_so(forecaster: Forecaster) -> None:
     made = forecaster.fit(diurnal(0.5))
 
