@@ -41,7 +41,7 @@ class Overheads:
 # 2025 to January 2026): 21 of gpt-oss-120b on TensorRT-LLM, 10 of DeepSeek-R1 fp8 on SGLang, all on GB200.
 FITTED: Mapping[str, Overheads] = {
     "trtllm": Overheads(1.687e-6, 51.47e-6, 23.26e-6, 5.0e-6, 0.7565, 9.15e-3, "GB200"),
-    "sglang": Overheads(2.717e-6, 161.9e-6, 20.83e-6, 22.41e-6, 0.9507, 103.4e-3, "GB200"),
+    "sglang": Overheads(2.717e-6, 161.9e-6, 20.83e-6, 22.41e-6, 0.849, 95.8e-3, "GB200"),
 }
 
 
