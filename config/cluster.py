@@ -30,8 +30,13 @@ class KubernetesCluster:
         self._found = access.found
         self._host: str = access.client.configuration.host
         # A cache of what the server offers would outlive the server: it is read anew, and kept nowhere.
-        with self._explained("reading what it offers"):
-            self._client = DynamicClient(access.client, cache_file="/dev/null/none")
+        try:
+            with self._explained("reading what it offers"):
+                self._client = DynamicClient(access.client, cache_file="/dev/null/none")
+        except (KeyError, TypeError, AttributeError, ValueError):
+            raise ClusterError(
+                f"{self._host} ({self._found}) answers, but not as a Kubernetes API server does"
+            ) from None
         self.namespace = access.namespace
 
     @property
