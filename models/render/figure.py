@@ -61,7 +61,25 @@ class Cells:
         return {"cells": named}
 
 
-Data = Columns | Rows | Cells
+@dataclass(frozen=True, slots=True)
+class Bundles:
+    """Hold points of several fields by group and series, compactly: `values[g][s]` has one column per field.
+
+    A page spreads it into rows of the fields, series and group.
+    """
+
+    fields: tuple[str, ...]
+    values: Mapping[str, Mapping[str, Sequence[Sequence[float]]]]
+
+    def plain(self) -> dict[str, object]:
+        """Return it as JSON data."""
+        values = {
+            g: {s: [list(c) for c in cs] for s, cs in series.items()} for g, series in self.values.items()
+        }
+        return {"fields": list(self.fields), "bundles": values}
+
+
+Data = Columns | Rows | Cells | Bundles
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Write the report of a profile: what was selected and why, the surfaces, their errors, what was left out."""
 
+import json
 from collections import Counter
 
 from models import codec
@@ -26,6 +27,8 @@ from models.values import Role
 
 SCHEMA = "headgate/profile-report/v1"
 FIRST_LAYOUTS = 6
+# Characters of JSON. A full computed sweep has 371,000; with the charts' library a page holds 1.5 MB.
+MOST_EXPORTED = 380_000
 
 _READING = """\
 A prefill surface gives the engine's time for one iteration of prompts, a decode surface the time of one step
@@ -36,8 +39,10 @@ says so in every recommendation that rests on it. A layout with * rests on no da
 it before you run it.
 
 A computed profile rests on published peaks and the efficiencies that engines reach of them; measured points
-replace it wherever you have them. The error of a measured surface is that of points which its fit had
-not seen."""
+replace it wherever you have them. The error of a measured surface is that of points that its fit had not seen.
+
+The data saved from this page are the profile. Of a large one, the layouts that were not selected come without
+their surfaces here: the profile's own file holds them."""
 
 
 def render(profile: Profile) -> str:
@@ -68,10 +73,21 @@ def document(profile: Profile) -> Document:
         schema=SCHEMA,
         verdict=_verdict(artifact),
         sections=tuple(sections),
-        export={"digest": profile.digest, "profile": codec.to_plain(artifact)},
+        export={"digest": profile.digest, "profile": _exported(artifact)},
         made_by="Made by Headgate",
         file_name=f"profile-{artifact.model}-{artifact.hardware.replace(' ', '')}.json",
     )
+
+
+def _exported(artifact: ProfileArtifact) -> object:
+    """Return the profile as data; a large one without the surfaces and points of layouts that lost."""
+    whole = codec.to_plain(artifact)
+    if len(json.dumps(whole, separators=(",", ":"))) <= MOST_EXPORTED:
+        return whole
+    for plain, layout in zip(whole["layouts"], artifact.layouts, strict=True):
+        if not is_selected(layout, artifact):
+            plain.update(prefill=None, decode=None, measured=[])
+    return whole
 
 
 def _verdict(artifact: ProfileArtifact) -> Verdict:

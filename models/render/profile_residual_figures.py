@@ -1,9 +1,11 @@
 """Draw what the fits of a profile leave of its measurements."""
 
+from collections.abc import Callable, Sequence
+
 from models.artifact import MeasuredPoint, Phase, ProfileArtifact
 from models.render import palette
 from models.render.charts import points
-from models.render.figure import Figure, Plain, Rows, Swatch, Toggles
+from models.render.figure import Bundles, Figure, Swatch, Toggles
 from models.render.formats import percent, plural
 from models.render.panels import Mark, Scale, logarithmic_ticks
 from models.render.profile_grid import selected_first, shown_name
@@ -53,7 +55,7 @@ def residual_figures(artifact: ProfileArtifact) -> list[Figure]:
                 size=30,
                 diagonal=(short(min(times)), short(max(times))),
             ),
-            data={"fitted": Rows(tuple(_fitted_row(name, p) for name, p in kept))},
+            data={"fitted": _bundled(kept, _fitted_ms)},
             controls=controls,
             notes=notes,
         ),
@@ -71,7 +73,7 @@ def residual_figures(artifact: ProfileArtifact) -> list[Figure]:
                 height=240,
                 marks=(Mark(0.0, ""),),
             ),
-            data={"residuals": Rows(tuple(_residual_row(name, p) for name, p in kept))},
+            data={"residuals": _bundled(kept, _residual_percent)},
             controls=controls,
             notes=notes,
         ),
@@ -82,14 +84,19 @@ def _series(name: str, point: MeasuredPoint) -> str:
     return f"{name} {'TTFT' if point.phase is Phase.PREFILL else 'ITL'}"
 
 
-def _fitted_row(name: str, p: MeasuredPoint) -> Plain:
-    fitted = p.seconds * (1.0 + (p.residual_ratio or 0.0))
-    return {"x": short(p.seconds * 1e3), "y": short(fitted * 1e3), "series": _series(name, p)}
+def _bundled(kept: Sequence[tuple[str, MeasuredPoint]], value: Callable[[MeasuredPoint], float]) -> Bundles:
+    """Return measured milliseconds and a value of each point, by surface."""
+    found: dict[str, list[list[float]]] = {}
+    for name, p in kept:
+        columns = found.setdefault(_series(name, p), [[], []])
+        columns[0].append(short(p.seconds * 1e3))
+        columns[1].append(short(value(p)))
+    return Bundles(("x", "y"), {"": found})
 
 
-def _residual_row(name: str, p: MeasuredPoint) -> Plain:
-    return {
-        "x": short(p.seconds * 1e3),
-        "y": short((p.residual_ratio or 0.0) * 100),
-        "series": _series(name, p),
-    }
+def _fitted_ms(p: MeasuredPoint) -> float:
+    return p.seconds * (1.0 + (p.residual_ratio or 0.0)) * 1e3
+
+
+def _residual_percent(p: MeasuredPoint) -> float:
+    return (p.residual_ratio or 0.0) * 100.0

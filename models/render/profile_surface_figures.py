@@ -2,13 +2,13 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from models.artifact import LayoutProfile, MeasuredPoint, Phase, ProfileArtifact
 from models.render import palette
 from models.render.charts import curves, heat_map
-from models.render.figure import Cells, Choice, Figure, Plain, Rows, Toggles
+from models.render.figure import Bundles, Cells, Choice, Figure, Toggles
 from models.render.formats import brief, plural
 from models.render.panels import Curves, Mark, Scale, logarithmic_ticks
 from models.render.profile_grid import MARK, shown_name
@@ -17,8 +17,11 @@ from models.surface import Surface
 # More would not hold their figures on a phone.
 MOST_CELLS = 8
 MOST_LINES = 5
-# What a line of a fine grid needs to look smooth.
-MOST_STEPS = 24
+# What a line of a fine grid needs to look smooth, and holds of points.
+MOST_STEPS = 14
+FIELDS = ("x", "y", "low", "high")
+
+Columns4 = list[list[float]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ def heat_figure(
     first = next(iter(held))
     notes = []
     if any(max(len(s.x), len(s.y)) > MOST_CELLS for _, s in held.values()):
-        notes.append("Large grids are thinned here; the saved data hold every point.")
+        notes.append("Large grids are thinned here; the profile holds every point.")
     beyond = {title: _beyond(s) for title, (_, s) in held.items()}
     if any(beyond.values()):
         notes.append("Faint cells lie outside what was measured.")
@@ -105,18 +108,18 @@ def measured_figure(
     limit = artifact.question and (
         artifact.question.ttft_s if view.phase is Phase.PREFILL else artifact.question.itl_s
     )
-    lines = [row for t, x in titles.items() for row in _line_rows(t, x, view, chosen[t])]
-    dots = [row for t, x in titles.items() for row in _dot_rows(t, x, view, chosen[t])]
+    lines = {t: _line_columns(x, view, chosen[t]) for t, x in titles.items()}
+    dots = {t: _dot_columns(x, view, chosen[t]) for t, x in titles.items()}
     x_title = view.tokens if view.across == "tokens" else view.batch
     plot = Curves(
         f"{name}-lines",
         swatches,
-        Scale(x_title, "~s", logarithmic=True, ticks=logarithmic_ticks(_numbers(lines, "x"))),
+        Scale(x_title, "~s", logarithmic=True, ticks=logarithmic_ticks(_numbers(lines, 0))),
         Scale(
             f"{view.short}, ms, logarithmic",
             ",.3~r",
             logarithmic=True,
-            ticks=logarithmic_ticks(_numbers(lines, "y")),
+            ticks=logarithmic_ticks(_numbers(lines, 1)),
         ),
         measured=f"{name}-points",
         chosen="layout",
@@ -130,7 +133,7 @@ def measured_figure(
         title=f"{view.short} as measured and as fitted",
         summary=f"{view.short} over {x_title}, fitted lines with 95 % bands and measured points: {counts}.",
         spec=curves(plot),
-        data={f"{name}-lines": Rows(tuple(lines)), f"{name}-points": Rows(tuple(dots))},
+        data={f"{name}-lines": Bundles(FIELDS, lines), f"{name}-points": Bundles(FIELDS, dots)},
         caption="Bars and bands hold 95 % of what a repetition or a held-out point would give.",
         controls=(
             Choice("Layout", tuple(titles), first, "layout"),
@@ -169,8 +172,8 @@ def spread(count: int, most: int) -> list[int]:
     return [round(i * (count - 1) / (most - 1)) for i in range(most)]
 
 
-def _numbers(rows: Sequence[Plain], name: str) -> list[float]:
-    return [value for row in rows if isinstance(value := row[name], float)]
+def _numbers(bundles: Mapping[str, Mapping[str, Columns4]], column: int) -> list[float]:
+    return [value for bundle in bundles.values() for columns in bundle.values() for value in columns[column]]
 
 
 def _cuts(layout: LayoutProfile, view: View) -> list[float]:
@@ -181,31 +184,41 @@ def _cuts(layout: LayoutProfile, view: View) -> list[float]:
     return [ordered[i] for i in spread(len(ordered), MOST_LINES)]
 
 
-def _line_rows(title: str, layout: LayoutProfile, view: View, cuts: Sequence[float]) -> list[Plain]:
+def _line_columns(layout: LayoutProfile, view: View, cuts: Sequence[float]) -> dict[str, Columns4]:
+    """Return each line's columns, where the surface rests on data."""
     surface = _surface(layout, view)
     assert surface is not None
     steps = surface.x if view.across == "tokens" else surface.y
-    rows: list[Plain] = []
+    found = {}
     for cut in cuts:
+        rows = []
         for i in spread(len(steps), MOST_STEPS):
             tokens, batch = (steps[i], cut) if view.across == "tokens" else (cut, steps[i])
-            if not surface.covers(tokens, batch):
-                continue
-            value = banded(surface.at(tokens, batch), band_at(surface, tokens, batch), _added(layout, view))
-            rows.append(
-                {"x": short(steps[i]), **value, "series": view.line.format(brief(cut)), "group": title}
-            )
-    return rows
+            if surface.covers(tokens, batch):
+                band = band_at(surface, tokens, batch)
+                rows.append((steps[i], surface.at(tokens, batch), band))
+        found[view.line.format(brief(cut))] = _columns(rows, _added(layout, view))
+    return found
 
 
-def _dot_rows(title: str, layout: LayoutProfile, view: View, cuts: Sequence[float]) -> list[Plain]:
-    rows: list[Plain] = []
-    for p in _points(layout, view):
-        cut, step = (p.batch, p.tokens) if view.across == "tokens" else (p.tokens, p.batch)
-        if cut in cuts:
-            value = banded(p.seconds, p.error_s / p.seconds, _added(layout, view))
-            rows.append({"x": short(step), **value, "series": view.line.format(brief(cut)), "group": title})
-    return rows
+def _dot_columns(layout: LayoutProfile, view: View, cuts: Sequence[float]) -> dict[str, Columns4]:
+    """Return the columns of the points that lie on a drawn line."""
+    found = {}
+    for cut in cuts:
+        rows = []
+        for p in _points(layout, view):
+            own, step = (p.batch, p.tokens) if view.across == "tokens" else (p.tokens, p.batch)
+            if own == cut:
+                rows.append((step, p.seconds, p.error_s / p.seconds))
+        drawn = [rows[i] for i in spread(len(rows), MOST_STEPS)]
+        found[view.line.format(brief(cut))] = _columns(drawn, _added(layout, view))
+    return found
+
+
+def _columns(rows: Sequence[tuple[float, float, float]], added_s: float) -> Columns4:
+    """Return x, and y with its band in milliseconds, of rows (x, seconds, relative half-width)."""
+    banded_rows = [{"x": short(x), **banded(value_s, ratio, added_s)} for x, value_s, ratio in rows]
+    return [[row[field] for row in banded_rows] for field in FIELDS]
 
 
 def _thinned(surface: Surface, added_s: float) -> tuple[list[float], list[float], list[list[float]]]:

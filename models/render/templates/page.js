@@ -5,7 +5,7 @@
   const drawings = read("drawings");
   const views = new Map();
 
-  // Compact columns {axis, at, values} become rows {at, series, value, group}, cells rows {x, y, value, group, beyond}.
+  // Compact columns {axis, at, values} become rows {at, series, value, group}, bundles rows of their fields, cells rows {x, y, value, group, beyond}.
   const spread = (data) => {
     if (Array.isArray(data)) return data;
     const rows = [];
@@ -13,6 +13,12 @@
       const beyond = new Set(grid.beyond.map(([i, j]) => `${i},${j}`));
       grid.values.forEach((row, i) =>
         row.forEach((value, j) => rows.push({ x: grid.x[i], y: grid.y[j], value, group, beyond: beyond.has(`${i},${j}`) })));
+    }
+    for (const [group, bundle] of Object.entries(data.bundles ?? {})) {
+      for (const [series, columns] of Object.entries(bundle)) {
+        columns[0].forEach((_, i) =>
+          rows.push({ ...Object.fromEntries(data.fields.map((field, k) => [field, columns[k][i]])), series, group }));
+      }
     }
     for (const [group, series] of Object.entries(data.values ?? {})) {
       const at = data.at[group];

@@ -1,5 +1,6 @@
 """A profile's report says what was measured, how well it is known, who lost, and what rests on no data."""
 
+import json
 import re
 from dataclasses import replace
 from typing import Any
@@ -23,6 +24,17 @@ from tests.unit.render.report_values import measured_profile, profile
 
 def figure_data(figure: Any, name: str) -> Any:
     return figure.data[name].plain()
+
+
+def rows(figure: Any, name: str) -> list[dict[str, Any]]:
+    """Spread bundles as the page does."""
+    plain = figure_data(figure, name)
+    return [
+        {**dict(zip(plain["fields"], values, strict=True)), "series": series, "group": group}
+        for group, bundle in plain["bundles"].items()
+        for series, columns in bundle.items()
+        for values in zip(*columns, strict=True)
+    ]
 
 
 def test_the_ranking_says_why_each_lost() -> None:
@@ -106,7 +118,7 @@ def test_lines_have_bands_points_have_bars_and_both_stay_inside_the_data() -> No
     figure = measured_figure(artifact, DECODE, [decode], "m")
 
     assert decode.decode is not None
-    lines, points = figure_data(figure, "m-lines"), figure_data(figure, "m-points")
+    lines, points = rows(figure, "m-lines"), rows(figure, "m-points")
     assert all(row["low"] < row["y"] < row["high"] for row in (*lines, *points))
     assert max(row["x"] for row in lines) == decode.decode.reach.y[1]
     measured = [p for p in decode.measured if p.phase is Phase.DECODE]
@@ -129,14 +141,12 @@ def test_residuals_are_drawn_for_every_point_and_thinned_where_they_are_too_many
 
     fitted, residuals = residual_figures(artifact)
 
-    assert len(figure_data(residuals, "residuals")) == len(figure_data(fitted, "fitted")) == count
+    assert len(rows(residuals, "residuals")) == len(rows(fitted, "fitted")) == count
     first = artifact.layouts[0].measured[0]
-    assert figure_data(residuals, "residuals")[0]["y"] == pytest.approx(
-        (first.residual_ratio or 0) * 100, rel=1e-3
-    )
+    assert rows(residuals, "residuals")[0]["y"] == pytest.approx((first.residual_ratio or 0) * 100, rel=1e-3)
     many = replace(artifact.layouts[0], measured=artifact.layouts[0].measured * 150)
     thinned = residual_figures(replace(artifact, layouts=(many, *artifact.layouts[1:])))
-    assert len(figure_data(thinned[0], "fitted")) == MOST_POINTS
+    assert len(rows(thinned[0], "fitted")) == MOST_POINTS
     assert "1,200 points of" in thinned[0].notes[0]
 
 
@@ -192,3 +202,27 @@ def test_the_page_shows_what_would_change_the_choice_and_what_rests_on_no_data()
     ):
         assert said in html
     assert len(html.encode()) <= 1_500_000
+
+
+def test_a_profile_too_large_for_a_page_keeps_the_selected_layouts_whole() -> None:
+    kept = measured_profile()
+    # Sixteen times the layouts with sixteen times the points: as a sweep of every layout has.
+    crowd = tuple(
+        replace(layout, measured=layout.measured * 16, parallelism=replace(layout.parallelism, pp=2 + i))
+        for i in range(6)
+        for layout in kept.artifact.layouts
+    )
+    large = replace(kept.artifact, layouts=(*kept.artifact.layouts, *crowd))
+
+    html = render(Profile(large, kept.digest))
+
+    exported = json.loads(re.findall(r'id="report">(.*?)</script>', html, re.DOTALL)[0])["profile"]
+    assert len(html.encode()) <= 1_500_000
+    held = {
+        (plain["role"], layout.parallelism.name): plain["measured"]
+        for plain, layout in zip(exported["layouts"], large.layouts, strict=True)
+    }
+    assert len(held["decode", "TEP4"]) == len(kept.artifact.layout(Role.DECODE, "TEP4").measured)
+    assert held["decode", "TP2"] == []
+    assert len(exported["layouts"]) == len(large.layouts)
+    assert exported["selection"]["layouts"] == {"prefill": "TP1", "decode": "TEP4"}
