@@ -39,7 +39,7 @@ says so in every recommendation that rests on it. A layout with * rests on no da
 it before you run it.
 
 A computed profile rests on published peaks and the efficiencies that engines reach of them; measured points
-replace it wherever you have them. The error of a measured surface is that of points that its fit had not seen.
+replace it wherever you have them. The error of a measured surface is that of points that its fit did not see.
 
 The data saved from this page are the profile. Of a large one, the layouts that were not selected come without
 their surfaces here: the profile's own file holds them."""
