@@ -17,9 +17,12 @@ from models.engine import Engine
 from models.hardware import Hardware
 from models.values import Parallelism, Role
 from profiler.measure.backend import Backend, Measurement, Refusal, Replica, SweepPoint
+from profiler.measure.endpoint.backend import Endpoint
+from profiler.measure.endpoint.policy import EndpointPolicy
 from profiler.measure.roofline.estimator import Roofline
 from profiler.measure.silicon.estimator import Silicon
 from tests import components
+from tests.openai_engine import Behaviour, Clockwork, serving
 
 PHASES = {
     Role.PREFILL: (Phase.PREFILL,),
@@ -56,6 +59,21 @@ def _silicon() -> Iterator[Backend]:
     yield Silicon(*_deepseek())
 
 
+@contextmanager
+def _endpoint() -> Iterator[Backend]:
+    clockwork = Clockwork(prefill_base_s=0.005, prefill_s_per_token=40e-6)
+    with serving(clockwork, Behaviour(prefix_cache=True)) as server:
+        arch = reference.architecture("gpt-oss-120b")
+        policy = EndpointPolicy(
+            url=server.url,
+            model="tiny",
+            deployed={Role.AGGREGATED: TP4},
+            vocabulary=arch.vocabulary,
+            max_context_tokens=8192,
+        )
+        yield Endpoint(policy, Roofline(arch, reference.hardware("GB200"), reference.engine("vllm")))
+
+
 def _deepseek() -> tuple[Architecture, Hardware, Engine]:
     return reference.architecture("deepseek-r1"), reference.hardware("GB200"), reference.engine("sglang")
 
@@ -69,6 +87,15 @@ CASES = (
     Case("roofline", _roofline, _EVERYWHERE, _TOO_SMALL, _COMPUTED_SIZES, 0.0),
     # Kernels that were measured one by one are not quite monotone.
     Case("silicon", _silicon, _EVERYWHERE, _TOO_SMALL, _COMPUTED_SIZES, 0.1),
+    Case(
+        "endpoint",
+        _endpoint,
+        serves=((Role.AGGREGATED, TP4),),
+        refuses=((Role.AGGREGATED, TP1), (Role.PREFILL, TP4)),
+        sizes=((128.0, 2.0), (1024.0, 2.0), (1024.0, 6.0)),
+        # A live engine on a busy machine: an answer may come some milliseconds late.
+        noise_ratio=0.5,
+    ),
 )
 
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -39,8 +39,8 @@ LAYOUTS = {
     Role.PREFILL: Parallelism(),
     Role.DECODE: Parallelism(tp=4, ep=4),
 }
-# Batch and tokens. The first prompt to arrive is read by itself, and the iteration that reads the others takes
-# a decode step along: prompts are long enough for both to be within 10 %.
+# Batch and tokens. The first prompt to arrive is read by itself, and the iteration that reads the others
+# takes a decode step along: prompts are long enough for both to be within 10 %.
 PREFILL = ((1, 400), (1, 3000), (1, 9000), (2, 6000), (4, 3000))
 DECODE = ((1, 300), (4, 1000), (8, 400))
 

@@ -27,6 +27,8 @@ MOST_CORRECTIONS = 5
 # Time stamps that are late alike at both ends of a window cancel out. Where they may be late by more than
 # this share of it, the load generator is measured instead of the engine.
 MOST_LAG_RATIO = 0.2
+# So is it where its event loop runs later than this and than two tokens: it cannot read that many streams.
+MOST_LAG_S = 0.05
 
 
 @dataclass(slots=True)
@@ -58,6 +60,7 @@ class Held:
 
     itl_s: list[float] = field(default_factory=list)
     blur_ratio: list[float] = field(default_factory=list)
+    lag_s: list[float] = field(default_factory=list)
     together: int = 0
 
 
@@ -96,6 +99,7 @@ async def measure_decode(session: Session, point: SweepPoint, stagger: float) ->
         rounds += 1
         if rounds > 1 and found is not None:
             held.itl_s += found.itl_s
+            held.lag_s.append(played.lag_s)
             held.blur_ratio.append(played.lag_s / (found.stretch_s * len(found.itl_s)))
         if session.settled(held.itl_s, began_s):
             break
@@ -105,20 +109,27 @@ async def measure_decode(session: Session, point: SweepPoint, stagger: float) ->
 def _measurement(held: Held) -> Measurement:
     seconds = statistics.fmean(held.itl_s)
     blur = statistics.fmean(held.blur_ratio)
-    if blur > MOST_LAG_RATIO:
-        raise AnswerError(
-            f"the load generator ran up to {blur:.0%} of the measured time late: run it on an idle machine "
-            "near the endpoint, or ask for a smaller batch",
-            suspect=False,
-        )
+    lag_s = statistics.fmean(held.lag_s)
+    if blur > MOST_LAG_RATIO or lag_s > max(MOST_LAG_S, 2 * seconds):
+        raise _late(lag_s)
     blur_s = blur * seconds / math.sqrt(len(held.blur_ratio))
     return Measurement(seconds, math.hypot(half_width(held.itl_s), blur_s), len(held.itl_s))
+
+
+def _late(lag_s: float) -> AnswerError:
+    return AnswerError(
+        f"the load generator ran {lag_s * 1e3:.0f} ms late, so that it would be measured and not the engine: "
+        "run it on an idle machine near the endpoint, or ask for a smaller batch",
+        suspect=False,
+    )
 
 
 def _fits(plan: Plan, played: Round, found: Window | None, held: Held, count: int) -> bool:
     """Whether the round shows what was planned; corrects the plan where it does not."""
     if found is None or len(found.itl_s) < max(1, plan.window // STRETCH_TOKENS // 2):
         together = most_together(played.streams)
+        if played.lag_s > MOST_LAG_S:
+            raise _late(played.lag_s)
         if together < count and together <= held.together * 1.02:
             raise AnswerError(
                 f"at most {together} of {count} sequences decode at once: max_num_seqs or the KV cache of "
