@@ -4,10 +4,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.calendar import Event, factors
 from models.forecast.backtest import horizons, look_back, origin_step, origins, pinball, roll
 from models.forecast.base import Fitted, NotYet
 from models.forecast.candidates import candidates
 from models.forecast.conformal import PRIOR_SCORES, Calibration, calibrate
+from models.forecast.events import last_plain, told, without
 from models.forecast.selection import MIN_ORIGINS, Judged, choose
 from models.policy import ForecastPolicy
 from models.series import Floats, Series
@@ -27,7 +29,8 @@ class SignalFit:
     """Hold what was learned of one signal: the chosen model, the baseline, and the reasons.
 
     `fallback` says why the baseline answers although it was not chosen, or is not to be trusted itself.
-    `coverage` is that of the model that answers.
+    `coverage` is that of the model that answers. `events` are those declared, with their factors; models and
+    bands are of demand without them.
     """
 
     chosen: Contender
@@ -35,6 +38,7 @@ class SignalFit:
     why: str
     fallback: str | None
     coverage: float | None
+    events: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,9 @@ def fit_signal(series: Series, until_s: float, policy: ForecastPolicy) -> Signal
 
     Steps may have any length; the same series gives the same fit.
     """
-    series = series.window(-np.inf, until_s)
+    measured = series.window(-np.inf, until_s)
+    events = told(policy.calendar.events, measured)
+    series = without(events, measured)
     judged_s = horizons(policy.reach_s, series.step_s)
     every_s = origin_step(series.step_s)
     window = max(look_back(policy.calibration_s, every_s), MIN_ORIGINS)
@@ -84,6 +90,7 @@ def fit_signal(series: Series, until_s: float, policy: ForecastPolicy) -> Signal
         why="; ".join([choice.why, *dict.fromkeys(refused)]),
         fallback=fallback,
         coverage=judged[answers].coverage,
+        events=events,
     )
 
 
@@ -92,15 +99,20 @@ def path(fit: SignalFit, recent: Series, origin_s: float, horizons_s: Floats) ->
 
     `recent` needs the last hour before the origin. Where the chosen model cannot say, the baseline does.
     """
+    measured, recent = recent, without(fit.events, recent)
+    factor = factors(fit.events, origin_s + horizons_s - recent.step_s, recent.step_s)
+    resumed_s = last_plain(measured, recent)
+    if resumed_s is not None:
+        origin_s, horizons_s = resumed_s, horizons_s + origin_s - resumed_s
     at = np.array([origin_s])
     point = fit.chosen.model.predict(recent, at, horizons_s)[0]
     if np.isfinite(point).all():
-        return Path(fit.chosen.name, fit.chosen.bands.paths(point, horizons_s), fit.fallback)
+        return Path(fit.chosen.name, fit.chosen.bands.paths(point, horizons_s) * factor, fit.fallback)
     point = fit.baseline.model.predict(recent, at, horizons_s)[0]
     if not np.isfinite(point).all():
         return None
     reason = fit.fallback or f"{fit.chosen.name} has no season to follow at this hour"
-    return Path(fit.baseline.name, fit.baseline.bands.paths(point, horizons_s), reason)
+    return Path(fit.baseline.name, fit.baseline.bands.paths(point, horizons_s) * factor, reason)
 
 
 def _origins_at_hand(series: Series, until_s: float, every_s: float) -> int:
