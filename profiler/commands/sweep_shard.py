@@ -46,7 +46,7 @@ def command(name: str, namespace: str) -> None:
         found = run_shard(cluster, namespace, name, os.environ, work)
     except InputError as error:
         click.echo(f"Error: {error}", err=True)
-        raise click.exceptions.Exit(USAGE_EXIT) from None
+        sys.exit(USAGE_EXIT)
     click.echo("done before" if found is None else f"done: {found.points} points", err=True)
 
 

@@ -123,12 +123,13 @@ def _running(
             f"there is a ConfigMap {inputs.sweep} in namespace {inputs.namespace} that no sweep made; "
             "give this one another --name"
         )
-    unfinished = [job for job in jobs if not _finished(job)]
+    ends = [_ended(job) for job in jobs]
     same = notes.get(INPUTS) == inputs.digest
-    if same and unfinished:
-        voice.say(f"Job {inputs.sweep} runs already: following it")
+    if same and jobs and "Failed" not in ends:
+        state = "runs already: following it" if "" in ends else "is done already: collecting what it found"
+        voice.say(f"Job {inputs.sweep} {state}")
         return True
-    if unfinished:
+    if "" in ends and not same:
         raise InputError(
             f"a sweep {inputs.sweep} with other inputs runs in namespace {inputs.namespace}; wait for it, "
             f"end it with `kubectl -n {inputs.namespace} delete configmap {inputs.sweep}`, or give this one "
@@ -152,9 +153,11 @@ def _harvest(cluster: Cluster, inputs: Inputs, local: Local) -> None:
             local.memory.keep(*where, replica)
 
 
-def _finished(job: Manifest) -> bool:
+def _ended(job: Manifest) -> str:
+    """Return how a Job ended: `Complete`, `Failed`, or empty while it runs."""
     conditions = (job.get("status") or {}).get("conditions") or ()
-    return any(each["type"] in {"Complete", "Failed"} and each["status"] == "True" for each in conditions)
+    ends = [each["type"] for each in conditions if each["status"] == "True"]
+    return next((end for end in ends if end in {"Complete", "Failed"}), "")
 
 
 def _dealt(shards: Sequence[Shard]) -> str:

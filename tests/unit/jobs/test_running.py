@@ -162,6 +162,27 @@ def test_a_config_map_of_somebody_else_is_left_alone(tmp_path: Path) -> None:
         run_job(cluster, inputs(), lambda: prepared(cluster), USED, local(tmp_path), Console().voice)
 
 
+def test_a_sweep_that_ended_while_nobody_looked_is_collected(tmp_path: Path) -> None:
+    cluster, console = PodRunner({0: swept(TP1), 1: swept(TP4)}), Console()
+    for manifest in prepared(cluster).all:
+        cluster.create(manifest)
+    cluster.status("Job", "small", {"conditions": [{"type": "Complete", "status": "True"}]})
+
+    found = run_job(
+        cluster,
+        inputs(),
+        lambda: pytest.fail("started again"),
+        USED,
+        local(tmp_path),
+        console.voice,
+        patience=QUICK,
+    )
+
+    assert console.said[0] == "Job small is done already: collecting what it found"
+    assert len(found.left_out) == 2
+    assert cluster.objects == {}
+
+
 def test_what_an_ended_sweep_left_in_the_cluster_is_taken_over(tmp_path: Path) -> None:
     cluster = PodRunner({0: swept(), 1: swept(TP4)})
     for manifest in prepare(cluster, inputs(), SHAPE, KINDS, [page_data([entry(16)], {})], print).all:
