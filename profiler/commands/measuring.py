@@ -58,7 +58,7 @@ _ENDPOINT = (
         help="Repeat a point until the 95 % interval of its mean is within this share of it.",
     ),
     click.option(
-        "--max-repeats", type=click.IntRange(1, 1000), default=12, show_default=True, help="Repeats at most."
+        "--max-repeats", type=click.IntRange(2, 1000), default=12, show_default=True, help="Repeats at most."
     ),
     click.option(
         "--max-point", type=DURATION, default="120s", show_default=True, help="Time at most per point."
@@ -71,6 +71,11 @@ def measured_options(function: Command) -> Command:
     for option in reversed(_ENDPOINT):
         function = option(function)
     return function
+
+
+def deployed(layouts: str | None) -> str | None:
+    """Return what an endpoint runs: layouts without a role read prompts and decode on the same replicas."""
+    return f"aggregated={layouts}" if layouts and "=" not in layouts else layouts
 
 
 def endpoints(order: Order, options: dict[str, Any]) -> MakeBackend:
@@ -93,24 +98,30 @@ def endpoints(order: Order, options: dict[str, Any]) -> MakeBackend:
             if options["endpoint_replicas"]
             else {}
         )
-        policy = EndpointPolicy(
-            url=options["endpoint"],
-            model=arch.name,
-            deployed={role: bench.candidates.legal[0]},
-            vocabulary=arch.vocabulary,
-            max_context_tokens=arch.max_context_tokens,
-            served_model=options["served_model"],
-            replicas={role: _whole(replicas[role])} if role in replicas else {},
-            api_key=_api_key(options["api_key_file"]),
-            headers=dict(_header(text) for text in options["endpoint_headers"]),
-            ca_file=str(options["ca_file"]) if options["ca_file"] else None,
-            metrics_url=options["endpoint_metrics"],
-            stated=Stated(options["max_num_seqs"], options["max_num_batched_tokens"], options["kv_capacity"]),
-            error_ratio=options["confidence"],
-            max_repeats=options["max_repeats"],
-            max_point_s=options["max_point"],
-            silence_s=options["endpoint_timeout"],
-        )
+        headers = dict(_header(text) for text in options["endpoint_headers"])
+        api_key = _api_key(options["api_key_file"])
+        limits = (options["max_num_seqs"], options["max_num_batched_tokens"], options["kv_capacity"])
+        try:
+            policy = EndpointPolicy(
+                url=options["endpoint"],
+                model=arch.name,
+                deployed={role: bench.candidates.legal[0]},
+                vocabulary=arch.vocabulary,
+                max_context_tokens=arch.max_context_tokens,
+                served_model=options["served_model"],
+                replicas={role: _whole(replicas[role])} if role in replicas else {},
+                api_key=api_key,
+                headers=headers,
+                ca_file=str(options["ca_file"]) if options["ca_file"] else None,
+                metrics_url=options["endpoint_metrics"],
+                stated=Stated(*limits),
+                error_ratio=options["confidence"],
+                max_repeats=options["max_repeats"],
+                max_point_s=options["max_point"],
+                silence_s=options["endpoint_timeout"],
+            )
+        except ValueError as error:
+            raise click.UsageError(f"--backend endpoint: {error}") from None
         return Endpoint(policy, bench.backend)
 
     return make

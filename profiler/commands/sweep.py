@@ -11,7 +11,7 @@ import click
 from config.commandline import COUNT, DURATION, FILE, QUANTILE, RATE, TOKENS, FiniteRange
 from config.textfile import replace_text
 from profiler.commands.clustered import job_options
-from profiler.commands.measuring import measured_options
+from profiler.commands.measuring import deployed, measured_options
 
 if TYPE_CHECKING:
     from models.artifact import Profile, ProfileArtifact
@@ -156,7 +156,7 @@ def _order(options: dict[str, Any]) -> Order:
         hardware=options["hardware"],
         engine=options["engine"],
         backend=options["backend"],
-        layouts=options["layouts"],
+        layouts=deployed(options["layouts"]) if options["backend"] == "endpoint" else options["layouts"],
         rate_rps=options["rate"],
         mix=options["mix"],
         isl_tokens=options["isl"],

@@ -157,7 +157,7 @@ def sweep(stack: Stack, folder: Path) -> "subprocess.Popen[str]":
         "--backend": "endpoint",
         "--endpoint": stack.base_url,
         "--served-model": MODEL,
-        "--layouts": "aggregated=TP1",
+        "--layouts": "TP1",
         "--max-num-seqs": "2",
         "--max-context": "64",
         "--isl": "32",

@@ -69,6 +69,13 @@ class EndpointPolicy:
             )
         if parts.username or parts.password:
             raise ValueError("the URL carries a user or password; use an API key or a header instead")
+        sent = {
+            "the API key": self.api_key,
+            **{f"header {name}": text for name, text in self.headers.items()},
+        }
+        for name, text in sent.items():
+            if text is not None and not (text and text.isascii() and text.isprintable()):
+                raise ValueError(f"{name} must be one line of printable ASCII text")
         if not self.deployed:
             raise ValueError("say which layouts the endpoint runs, such as TEP4 or prefill=TP1,decode=TEP4")
         if not 0.0 < self.error_ratio < 1.0:

@@ -274,6 +274,8 @@ def test_policies_that_could_not_be_measured_are_refused() -> None:
         ({"url": "host:8000"}, "is not the URL of an endpoint"),
         ({"url": "http://user:pw@host"}, "carries a user or password"),
         ({"deployed": {}}, "say which layouts"),
+        ({"api_key": "two\nlines"}, "the API key must be one line of printable ASCII"),
+        ({"headers": {"X-Tenant": ""}}, "header X-Tenant must be one line"),
         ({"error_ratio": 0.0}, "error_ratio"),
         ({"max_repeats": 1}, "at least 2 repeats"),
         ({"replicas": {Role.AGGREGATED: 0}}, "at least one replica"),
