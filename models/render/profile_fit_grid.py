@@ -9,6 +9,9 @@ from models.render.profile_grid import selected_first, shown_name
 from models.surface import Surface
 from models.values import Role
 
+# Below it a per cent with one decimal reads 0.0.
+SMALLEST_SHOWN = 0.0005
+
 
 def fit_grid(profile: Profile) -> Grid:
     """Lay out one row per surface that was fitted to measurements, the selected layouts first."""
@@ -62,6 +65,8 @@ def signed(ratio: float | None) -> str:
     """Write a ratio as per cent with its sign."""
     if ratio is None:
         return UNKNOWN
+    if abs(ratio) < SMALLEST_SHOWN:
+        return percent(0.0)
     return f"{'-' if ratio < 0 else '+'}{percent(abs(ratio))}"
 
 

@@ -13,20 +13,27 @@ from models.render.profile_surface_figures import short, spread
 
 # A point costs some 70 bytes of the page; the table of errors counts all of them.
 MOST_POINTS = 1_200
+# As many as there are colours.
+MOST_SURFACES = 8
 
 
 def residual_figures(artifact: ProfileArtifact) -> list[Figure]:
     """Draw fitted against measured, and the residual of each point over its time; nothing without points."""
     found = [
-        (shown_name(layout, artifact), p)
+        (_surface(shown_name(layout, artifact), p), p, f"{layout.role} {_what(p)}")
         for layout in selected_first(artifact)
         for p in layout.measured
         if p.residual_ratio is not None
     ]
     if not found:
         return []
-    kept = [found[i] for i in spread(len(found), MOST_POINTS)]
-    coloured = palette.series(dict.fromkeys(_series(name, p) for name, p in kept))
+    # More surfaces than colours: points are told apart by role alone.
+    crowded = len({name for name, _, _ in found}) > MOST_SURFACES
+    kept = [
+        (role if crowded else name, p)
+        for name, p, role in (found[i] for i in spread(len(found), MOST_POINTS))
+    ]
+    coloured = palette.series(dict.fromkeys(name for name, _ in kept))
     # Points have no dash.
     swatches = tuple(Swatch(s.name, s.colour) for s in coloured)
     notes = (
@@ -34,7 +41,7 @@ def residual_figures(artifact: ProfileArtifact) -> list[Figure]:
         if len(kept) < len(found)
         else ()
     )
-    worst = max(abs(p.residual_ratio or 0.0) for _, p in found)
+    worst = max(abs(p.residual_ratio or 0.0) for _, p, _ in found)
     times = [p.seconds * 1e3 for _, p in kept]
     ticks = logarithmic_ticks(times)
     measured = Scale("measured, ms, logarithmic", "~s", logarithmic=True, ticks=ticks)
@@ -80,15 +87,19 @@ def residual_figures(artifact: ProfileArtifact) -> list[Figure]:
     ]
 
 
-def _series(name: str, point: MeasuredPoint) -> str:
-    return f"{name} {'TTFT' if point.phase is Phase.PREFILL else 'ITL'}"
+def _surface(name: str, point: MeasuredPoint) -> str:
+    return f"{name} {_what(point)}"
+
+
+def _what(point: MeasuredPoint) -> str:
+    return "TTFT" if point.phase is Phase.PREFILL else "ITL"
 
 
 def _bundled(kept: Sequence[tuple[str, MeasuredPoint]], value: Callable[[MeasuredPoint], float]) -> Bundles:
     """Return measured milliseconds and a value of each point, by surface."""
     found: dict[str, list[list[float]]] = {}
     for name, p in kept:
-        columns = found.setdefault(_series(name, p), [[], []])
+        columns = found.setdefault(name, [[], []])
         columns[0].append(short(p.seconds * 1e3))
         columns[1].append(short(value(p)))
     return Bundles(("x", "y"), {"": found})

@@ -100,16 +100,14 @@ def measured_figure(
     if not held:
         return None
     titles = {shown_name(x, artifact): x for x in held}
-    chosen = {title: _cuts(x, view) for title, x in titles.items()}
-    # A cut has its own colour, the same for every layout that has it.
-    cuts = sorted({cut for found in chosen.values() for cut in found})
+    cuts = _cuts(held, view)
     swatches = palette.series(view.line.format(brief(cut)) for cut in cuts)
     first = next(iter(titles))
     limit = artifact.question and (
         artifact.question.ttft_s if view.phase is Phase.PREFILL else artifact.question.itl_s
     )
-    lines = {t: _line_columns(x, view, chosen[t]) for t, x in titles.items()}
-    dots = {t: _dot_columns(x, view, chosen[t]) for t, x in titles.items()}
+    lines = {t: _line_columns(x, view, cuts) for t, x in titles.items()}
+    dots = {t: _dot_columns(x, view, cuts) for t, x in titles.items()}
     x_title = view.tokens if view.across == "tokens" else view.batch
     plot = Curves(
         f"{name}-lines",
@@ -176,9 +174,11 @@ def _numbers(bundles: Mapping[str, Mapping[str, Columns4]], column: int) -> list
     return [value for bundle in bundles.values() for columns in bundle.values() for value in columns[column]]
 
 
-def _cuts(layout: LayoutProfile, view: View) -> list[float]:
-    """Return the lines to draw: where most points were measured, the outermost of them included."""
-    held = Counter(p.batch if view.across == "tokens" else p.tokens for p in _points(layout, view))
+def _cuts(layouts: Sequence[LayoutProfile], view: View) -> list[float]:
+    """Return the lines to draw, the same for all layouts: where most points lie, the outermost included."""
+    held = Counter(
+        p.batch if view.across == "tokens" else p.tokens for x in layouts for p in _points(x, view)
+    )
     best = sorted(held, key=lambda cut: (-held[cut], cut))[: MOST_LINES * 2]
     ordered = sorted(best)
     return [ordered[i] for i in spread(len(ordered), MOST_LINES)]

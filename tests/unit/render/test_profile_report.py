@@ -144,6 +144,15 @@ def test_residuals_are_drawn_for_every_point_and_thinned_where_they_are_too_many
     assert len(rows(residuals, "residuals")) == len(rows(fitted, "fitted")) == count
     first = artifact.layouts[0].measured[0]
     assert rows(residuals, "residuals")[0]["y"] == pytest.approx((first.residual_ratio or 0) * 100, rel=1e-3)
+    # Eleven surfaces are more than there are colours.
+    assert {row["series"] for row in rows(fitted, "fitted")} == {
+        "prefill TTFT",
+        "decode ITL",
+        "aggregated TTFT",
+        "aggregated ITL",
+    }
+    few = residual_figures(replace(artifact, layouts=artifact.layouts[:6]))[0]
+    assert len({row["series"] for row in rows(few, "fitted")}) == 6
     many = replace(artifact.layouts[0], measured=artifact.layouts[0].measured * 150)
     thinned = residual_figures(replace(artifact, layouts=(many, *artifact.layouts[1:])))
     assert len(rows(thinned[0], "fitted")) == MOST_POINTS
