@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from models.calendar import PLAIN, Calendar
 from models.topology import Topology
 from models.values import RequestClass, Role, Router
 
@@ -20,7 +21,8 @@ class ForecastPolicy:
     """Say how demand is forecast.
 
     Times in seconds. `levels` are the quantiles handed to sizing, `operating_level` the one by which models
-    are compared and coverage is tracked. `reach_s` is how far paths extend.
+    are compared and coverage is tracked. `reach_s` is how far paths extend. `calendar` holds time zone,
+    holidays and declared events.
     """
 
     grid_s: float = 60.0
@@ -32,6 +34,7 @@ class ForecastPolicy:
     calibration_s: float = 172_800.0
     refit_s: float = 3600.0
     enabled: bool = True
+    calendar: Calendar = PLAIN
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
 """List the models that compete for each signal."""
 
+from models.calendar import DAY_S
 from models.forecast.backtest import ORIGIN_STEP_S, look_back
 from models.forecast.base import Forecaster
 from models.forecast.blend import Blend, Shared
 from models.forecast.last_value import LastValue
-from models.forecast.seasonal_naive import DAY_S, SeasonalNaive
+from models.forecast.seasonal_naive import SeasonalNaive
 from models.policy import ForecastPolicy
 
 BASELINE: Forecaster = LastValue()
@@ -21,7 +22,7 @@ def candidates(policy: ForecastPolicy, every_s: float = ORIGIN_STEP_S) -> tuple[
     # A backtest goes back two calibration windows, and the level of its first origin a day further.
     back_s = 2 * look_back(policy.calibration_s, every_s) * every_s + DAY_S
     seasonal = [
-        Shared(SeasonalNaive(season_s, policy.level_window_s, backtest_s=back_s))
+        Shared(SeasonalNaive(season_s, policy.level_window_s, backtest_s=back_s, calendar=policy.calendar))
         for season_s in policy.seasons_s
     ]
     return (

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.calendar import DAY_S, PLAIN, Calendar
 from models.forecast.base import Fitted, NotYet
-from models.forecast.moving import Running, despiked, smoothed
+from models.forecast.moving import Running, Steps, despiked, smoothed
 from models.forecast.shape import Shape
 from models.series import Flags, Floats, Series
 
-DAY_S = 86_400.0
 SMOOTH_S = 600.0
 # How long after a fit ticks may ask it.
 AHEAD_S = DAY_S / 4
@@ -28,12 +28,15 @@ class SeasonalNaive:
     """Follow the mean of up to `seasons` past seasons of `season_s`, scaled to the level of the last minutes.
 
     `level_window_s` bounds the window of the level; `backtest_s` is how far before its end a fit is asked.
+    Seasons are cut in the local time of `calendar`; in a season of whole weeks a public holiday follows the
+    Sundays before it and teaches no other day.
     """
 
     season_s: float = DAY_S
     level_window_s: float = 1200.0
     seasons: int = 14
     backtest_s: float = 5 * DAY_S
+    calendar: Calendar = PLAIN
 
     @property
     def name(self) -> str:
@@ -54,7 +57,8 @@ class SeasonalNaive:
             )
         first = max(len(series) - round(self.backtest_s / series.step_s), 0)
         last = len(series) + round(min(AHEAD_S, self.season_s / 2) / series.step_s)
-        profile = _profile(series, season, self.seasons, first, last)
+        past = self._past(series, season, np.arange(first, last))
+        profile = _profile(series, season, past)
         if not np.isfinite(profile).any():
             return NotYet(
                 f"no {_season_name(self.season_s)} season was measured at the times that matter now"
@@ -62,6 +66,25 @@ class SeasonalNaive:
         daily = Running.of(series.values, series.known).trailing(round(DAY_S / series.step_s))[first:]
         start_s = series.start_s + first * series.step_s
         return _Profile(Shape(start_s, series.step_s, profile, self.level_window_s), daily)
+
+    def _past(self, series: Series, season: int, steps: Steps) -> Steps:
+        """Return the steps that say what to expect of each step, -1 for none, shape (seasons, steps)."""
+        times_s = _times(series, steps)
+        count = min(self.seasons, max(int(steps[-1]) // season, 1))
+        past = steps - season * np.arange(1, count + 1)[:, None]
+        rest, weekly = self.calendar.holiday(times_s), self.season_s % (7 * DAY_S) == 0
+        if weekly and rest.any():
+            days = self.calendar.weekday(times_s) + 1
+            sunday = steps - np.rint(days * DAY_S / series.step_s).astype(np.intp)
+            past = np.where(rest, sunday - season * np.arange(count)[:, None], past)
+        if self.calendar.timezone != "UTC":
+            ahead = self.calendar.offset_s(times_s) - self.calendar.offset_s(_times(series, past))
+            past = past + np.rint(ahead / series.step_s).astype(np.intp)
+        past = np.where(past < len(series), past, -1)
+        if weekly and self.calendar.holidays:
+            other = self.calendar.holiday(_times(series, past))
+            past = np.where(other & (~other & (past >= 0)).any(axis=0), -1, past)
+        return past
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +101,8 @@ class _Profile:
         return self.shape.follow(recent, origins_s, horizons_s, daily)
 
 
-def _profile(series: Series, season: int, seasons: int, first: int, last: int) -> Floats:
-    """Return g for the steps first..last, NaN where no season is known; from four seasons on trimmed.
+def _profile(series: Series, season: int, past: Steps) -> Floats:
+    """Return g from the past steps of each, NaN where none is known; from four seasons on trimmed.
 
     Reads nothing later than half a day after (target - season), so that no origin sees its own future.
     """
@@ -93,10 +116,7 @@ def _profile(series: Series, season: int, seasons: int, first: int, last: int) -
     daily[:half_day] = daily[min(half_day, len(daily) - 1)]
     with np.errstate(invalid="ignore", divide="ignore"):
         shape = np.where(daily > 0, smooth / daily, np.nan)
-    steps = np.arange(first, last)
-    past = steps - season * np.arange(1, min(seasons, last // season) + 1)[:, None]
-    inside = (past >= 0) & (past < len(series))
-    layers = np.where(inside, shape[np.clip(past, 0, len(series) - 1)], np.nan)
+    layers = np.where(past >= 0, shape[np.maximum(past, 0)], np.nan)
     count = np.isfinite(layers).sum(axis=0)
     total = np.nansum(layers, axis=0)
     low = np.where(np.isfinite(layers), layers, np.inf).min(axis=0)
@@ -121,6 +141,10 @@ def _filled(values: Floats, known: Flags, season: int) -> tuple[Floats, Flags]:
         values[begin:end][gap] = values[before][gap]
         known[begin:end] |= gap
     return values, known
+
+
+def _times(series: Series, steps: Steps) -> Floats:
+    return np.asarray(series.start_s + series.step_s * steps, dtype=np.float64)
 
 
 def _season_name(season_s: float) -> str:

@@ -30,7 +30,7 @@ class SignalFit:
 
     `fallback` says why the baseline answers although it was not chosen, or is not to be trusted itself.
     `coverage` is that of the model that answers. `events` are those declared, with their factors; models and
-    bands are of demand without them.
+    bands are of demand without them. `contenders` are all who competed, the baseline first.
     """
 
     chosen: Contender
@@ -39,6 +39,7 @@ class SignalFit:
     fallback: str | None
     coverage: float | None
     events: tuple[Event, ...] = ()
+    contenders: tuple[Contender, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ def fit_signal(series: Series, until_s: float, policy: ForecastPolicy) -> Signal
         fallback=fallback,
         coverage=judged[answers].coverage,
         events=events,
+        contenders=tuple(contenders),
     )
 
 

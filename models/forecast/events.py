@@ -1,0 +1,83 @@
+"""Take declared events out of the history and put them back into the forecast, for every model alike.
+
+Demand is divided by the factor of the events that a step lies in, models learn from what is left, and what
+they say is multiplied by the factor of the step that it is about. So a day of three times the demand is no
+new level before it, and no lesson after it.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import numpy as np
+
+from models.calendar import DAY_S, Event, factors
+from models.series import Series
+
+# Under this factor what is left of demand is too little to tell the rest from: the step is a gap.
+LEAST_FACTOR = 0.05
+# An event of unknown factor is compared with the same hours a week before, or a day before; half of them must
+# be known.
+BACK_S = (7 * DAY_S, DAY_S)
+KNOWN_SHARE = 0.5
+LEARNED_BOUNDS = (0.0, 20.0)
+
+
+def told(events: Iterable[Event], series: Series) -> tuple[Event, ...]:
+    """Return the events with a factor each: as declared, or as earlier ones of the name had it.
+
+    An event without either keeps `None` and changes nothing; the level of the last steps follows it.
+    """
+    ordered = sorted(events, key=lambda event: (event.start_s, event.end_s, event.name))
+    seen: dict[str, list[float]] = {}
+    out: list[Event] = []
+    for event in ordered:
+        if event.factor is None:
+            own = _measured(event, ordered, series)
+            if own is not None:
+                seen.setdefault(event.name, []).append(own)
+            before = seen.get(event.name, [])
+            usual = float(np.median(before)) if before else None
+            out.append(replace(event, factor=usual if own is None else own))
+        else:
+            out.append(event)
+    return tuple(out)
+
+
+def without(events: tuple[Event, ...], series: Series) -> Series:
+    """Return the series as it would have been without the events; gaps where that cannot be told."""
+    if not events or len(series) == 0:
+        return series
+    factor = factors(events, series.times_s, series.step_s)
+    known = series.known & (factor >= LEAST_FACTOR)
+    return Series(series.start_s, series.step_s, series.values / np.where(known, factor, 1.0), known)
+
+
+def last_plain(series: Series, plain: Series) -> float | None:
+    """Return the end of the last step that the events left something of; `None` where they took nothing.
+
+    After a maintenance window that let nothing through, the level before it is the latest there is.
+    """
+    measured, left = series.last_known(), plain.last_known()
+    if measured is None or left is None or measured[0] == left[0]:
+        return None
+    return left[0] + plain.step_s
+
+
+def _measured(event: Event, others: list[Event], series: Series) -> float | None:
+    """Return demand in an event that is over, as a multiple of the same hours before it."""
+    if event.end_s > series.end_s:
+        return None
+    inside = (series.times_s >= event.start_s) & (series.times_s + series.step_s <= event.end_s)
+    at = np.flatnonzero(inside)
+    special = np.zeros(len(series), dtype=np.bool_)
+    for other in others:
+        special |= (series.times_s + series.step_s > other.start_s) & (series.times_s < other.end_s)
+    for back_s in BACK_S:
+        before = at - round(back_s / series.step_s)
+        if at.size == 0 or before[0] < 0:
+            continue
+        both = series.known[at] & series.known[before] & ~special[before]
+        usual = series.values[before[both]].sum()
+        if both.sum() >= KNOWN_SHARE * at.size and usual > 0:
+            return float(np.clip(series.values[at[both]].sum() / usual, *LEARNED_BOUNDS))
+    return None

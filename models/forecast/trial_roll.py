@@ -1,0 +1,191 @@
+"""Live through a series again: fit on the planner's schedule, and keep what each forecaster said at every origin."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from models.forecast.backtest import origin_step, origins, roll
+from models.forecast.base import Fitted, NotYet
+from models.forecast.candidates import candidates
+from models.forecast.signal import SignalFit, fit_signal, path
+from models.policy import ForecastPolicy
+from models.series import Flags, Floats, Series
+
+# What the planner hands over of the recent past (two hours of minutes), on coarse steps as many as a day has hours.
+RECENT_S = 7200.0
+RECENT_STEPS = 24
+
+# Reads seconds of any clock; models may not read one themselves.
+Clock = Callable[[], float]
+# Is told the share of the work that is done.
+Watch = Callable[[float], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """Hold what one forecaster said, shape (origins, horizons): NaN where it said nothing.
+
+    `low`, `middle` and `high` are its quantiles at 1 - q, one half and q. `own` is False at origins where it
+    could not be fitted or could not say, and the last value answered in its place. `fit_s` and `path_s` are
+    seconds of one fit and of one path.
+    """
+
+    low: Floats
+    middle: Floats
+    high: Floats
+    own: Flags
+    fit_s: float
+    path_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Refit:
+    """Say what one fit chose, and why; `fallback` where the last value answers although it was not chosen."""
+
+    at_s: float
+    model: str
+    why: str
+    fallback: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Lived:
+    """Hold what was said and what came: `actual` has the shape (origins, horizons), NaN where unknown.
+
+    `selected` is what the planner would have been told, `models` what it would have been told had there been
+    one candidate only. `refits` are the fits that changed the answer, the first one included; `fits` counts all.
+    """
+
+    origins_s: Floats
+    horizons_s: Floats
+    actual: Floats
+    selected: Said
+    models: dict[str, Said]
+    refits: tuple[Refit, ...]
+    fits: int
+
+
+def live_through(
+    series: Series,
+    policy: ForecastPolicy,
+    horizons_s: Floats,
+    from_s: float,
+    clock: Clock,
+    watch: Watch = lambda share: None,
+) -> Lived:
+    """Forecast from each origin after `from_s` to the end of the series, as the planner would have.
+
+    `policy` names three levels (1 - q, one half, q) and reaches to the longest horizon; all horizons are
+    whole steps. Fits happen at multiples of `policy.refit_s` and see only what came before.
+    """
+    every_s = origin_step(series.step_s)
+    names = [c.name for c in candidates(policy, every_s)]
+    until_s = series.end_s - float(horizons_s.min())
+    count = max(math.floor((until_s - from_s) / every_s + 1e-9), 0)
+    origins_s = origins(until_s, count, every_s, series.start_s % series.step_s)
+    diary = _Diary.blank(names, len(origins_s), len(horizons_s))
+    for first, last, fit in _fits(series, policy, origins_s, diary, clock):
+        for i in range(first, last):
+            _ask(diary, fit, series, float(origins_s[i]), horizons_s, i, clock)
+        watch(last / len(origins_s))
+    own_fit_s = _fit_times(series, policy, every_s, clock)
+    return Lived(
+        origins_s,
+        horizons_s,
+        _came(series, origins_s, horizons_s),
+        diary.said("", diary.fitting_s / max(diary.fits, 1)),
+        {name: diary.said(name, own_fit_s[name]) for name in names},
+        tuple(diary.refits),
+        diary.fits,
+    )
+
+
+@dataclass(slots=True)
+class _Diary:
+    """Collect what is said, per model; the selected forecast has the empty name."""
+
+    quantiles: dict[str, Floats]
+    own: dict[str, Flags]
+    asked_s: dict[str, float]
+    refits: list[Refit]
+    fits: int = 0
+    fitting_s: float = 0.0
+
+    @classmethod
+    def blank(cls, names: list[str], origins: int, horizons: int) -> "_Diary":
+        every = ("", *names)
+        return cls(
+            {name: np.full((3, origins, horizons), np.nan) for name in every},
+            {name: np.zeros(origins, dtype=np.bool_) for name in every},
+            dict.fromkeys(every, 0.0),
+            [],
+        )
+
+    def said(self, name: str, fit_s: float) -> Said:
+        low, middle, high = self.quantiles[name]
+        own = self.own[name]
+        return Said(low, middle, high, own, fit_s, self.asked_s[name] / max(len(own), 1))
+
+
+def _fits(
+    series: Series, policy: ForecastPolicy, origins_s: Floats, diary: _Diary, clock: Clock
+) -> Iterator[tuple[int, int, SignalFit]]:
+    """Yield each fit with the first and the last origin, exclusive, that are asked of it."""
+    due_s = policy.refit_s * np.floor(origins_s / policy.refit_s + 1e-9)
+    starts = np.flatnonzero(np.diff(due_s, prepend=-np.inf))
+    for first, last in zip(starts, [*starts[1:], len(origins_s)], strict=True):
+        at_s = float(due_s[first])
+        begun_s = clock()
+        fit = fit_signal(series, at_s, policy)
+        diary.fitting_s += clock() - begun_s
+        diary.fits += 1
+        if isinstance(fit, NotYet):
+            continue
+        told = diary.refits[-1] if diary.refits else None
+        if told is None or (told.model, told.fallback is None) != (fit.chosen.name, fit.fallback is None):
+            diary.refits.append(Refit(at_s, fit.chosen.name, fit.why, fit.fallback))
+        yield int(first), int(last), fit
+
+
+def _ask(
+    diary: _Diary, fit: SignalFit, series: Series, origin_s: float, horizons_s: Floats, i: int, clock: Clock
+) -> None:
+    """Write down what the selected forecast and each candidate say at one origin."""
+    recent = series.window(origin_s - max(RECENT_S, RECENT_STEPS * series.step_s), origin_s)
+    by_name = {c.name: replace(fit, chosen=c) for c in fit.contenders}
+    alone = replace(fit, chosen=fit.baseline)
+    for name, into in diary.quantiles.items():
+        asked = by_name.get(name, alone) if name else fit
+        begun_s = clock()
+        path_said = path(asked, recent, origin_s, horizons_s)
+        diary.asked_s[name] += clock() - begun_s
+        if path_said is not None:
+            into[:, i] = path_said.quantiles
+            diary.own[name][i] = path_said.model == (name or fit.chosen.name)
+
+
+def _came(series: Series, origins_s: Floats, horizons_s: Floats) -> Floats:
+    """Return what was measured in the step that ends at each origin + horizon."""
+    return roll(_Silent(), series, origins_s, horizons_s).actual
+
+
+class _Silent(Fitted):
+    """Say nothing: a backtest of it holds the actuals alone."""
+
+    def predict(self, recent: Series, origins_s: Floats, horizons_s: Floats) -> Floats:
+        """Return NaN."""
+        return np.full((len(origins_s), len(horizons_s)), np.nan)
+
+
+def _fit_times(series: Series, policy: ForecastPolicy, every_s: float, clock: Clock) -> dict[str, float]:
+    """Return what one fit to the whole series takes, for each candidate by itself."""
+    taken = {}
+    for i in range(len(candidates(policy, every_s))):
+        # Made anew: models share parts, and a part fitted once is not fitted again.
+        candidate = candidates(policy, every_s)[i]
+        begun_s = clock()
+        candidate.fit(series)
+        taken[candidate.name] = clock() - begun_s
+    return taken
