@@ -70,7 +70,8 @@ def test_aggregated_runs_on_other_hardware_agree_where_the_kernels_are_those_tha
 
     found = silicon_sample.errors(points)
 
-    # 6 %, 9 % and 6 %; no constant was fitted on this hardware, though three choices of method were made knowing its errors.
+    # 6 %, 9 % and 6 %. No constant was fitted on this hardware; three choices of method were made knowing its
+    # errors.
     assert set(found) == keys
     for pairs in found.values():
         assert len(pairs) > 40
