@@ -122,11 +122,11 @@ def shown_name(layout: LayoutProfile, artifact: ProfileArtifact) -> str:
 
 
 def error_of(layout: LayoutProfile) -> str:
-    """Write the cross-validated error of a layout's surfaces, the worse one's; "computed" without any."""
+    """Write the cross-validated error of a layout's surfaces, the worse one's, or "computed"; "-" is unknown."""
     errors = [s.relative_error for s in (layout.prefill, layout.decode) if s is not None]
     if any(errors):
         return percent(max(errors))
-    return "exact" if layout.measured else "computed"
+    return UNKNOWN if layout.measured else "computed"
 
 
 def _readings(layout: LayoutProfile, context: float) -> tuple[str, ...]:
