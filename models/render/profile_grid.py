@@ -122,7 +122,7 @@ def shown_name(layout: LayoutProfile, artifact: ProfileArtifact) -> str:
 
 
 def error_of(layout: LayoutProfile) -> str:
-    """Write the cross-validated error of a layout's surfaces, the worse one's, or "computed"; "-" is unknown."""
+    """Write the cross-validated error of a layout's worse surface, or "computed"; "-" is unknown."""
     errors = [s.relative_error for s in (layout.prefill, layout.decode) if s is not None]
     if any(errors):
         return percent(max(errors))
