@@ -3,12 +3,13 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import numpy as np
 
 from models.errors import InputError
 from models.forecast.backtest import origin_step
-from models.forecast.trial_roll import Clock, Lived, Watch, live_through
+from models.forecast.trial_roll import Clock, Lived, Refit, Watch, live_through
 from models.forecast.trial_score import Scale, Score, scale_of, score, scored
 from models.policy import ForecastPolicy
 from models.series import Floats, Series
@@ -20,6 +21,8 @@ ENOUGH_ORIGINS = 300
 TRAIN_RATIO, LEAST_TRAIN_RATIO = 0.5, 0.25
 # Below this many steps there is neither a level to learn nor an outcome to compare.
 LEAST_STEPS = 24
+# Fits of one trial, so that months of half hours take minutes; a longer series is fitted less often.
+MOST_FITS = 250
 SELECTED = "selected"
 
 
@@ -27,7 +30,7 @@ SELECTED = "selected"
 class Cell:
     """Hold one horizon: the selected forecast first, then the candidates in order of trust.
 
-    Each candidate's figures are those of a planner that had no other candidate. `origins` counts what was scored.
+    Each candidate's figures are those of a planner that had no other one. `origins` counts what was scored.
     """
 
     horizon_s: float
@@ -50,12 +53,16 @@ class Cell:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Say what the last fit chose and why, and for which share of the origins each model answered."""
+    """Say what the last fit chose and why, and for which share of the origins each model answered.
+
+    `changes` are the fits that gave another answer than the one before.
+    """
 
     model: str
     why: str
     fallback: str | None
     shares: dict[str, float]
+    changes: tuple[Refit, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +79,10 @@ class Trial:
     until_s: float
     quantile: float
     refit_s: float
-    fits: int
     mean: float | None
     mase_scale: Scale
     cells: tuple[Cell, ...]
-    selection: Selection | None
+    selection: Selection
     notes: tuple[str, ...]
     lived: Lived
 
@@ -110,7 +116,14 @@ def judge(
     levels = tuple(sorted({round(1.0 - quantile, 10), 0.5, quantile}))
     if len(levels) != 3:
         raise InputError(f"quantile {quantile:g} has no band: choose one between 0.5 and 1")
-    asked = replace(policy, levels=levels, operating_level=quantile, reach_s=float(ahead_s.max()))
+    refit_s = _refit_s(policy.refit_s, series.end_s - from_s)
+    if refit_s > policy.refit_s:
+        notes.append(
+            f"models are fitted every {show_duration(refit_s)}, not every {show_duration(policy.refit_s)}"
+        )
+    asked = replace(
+        policy, levels=levels, operating_level=quantile, reach_s=float(ahead_s.max()), refit_s=refit_s
+    )
     lived = live_through(series, asked, ahead_s, from_s, clock, watch)
     return _verdict(name, series, lived, asked, from_s, notes)
 
@@ -123,8 +136,8 @@ def whole_steps(horizons_s: Sequence[float], step_s: float) -> tuple[Floats, lis
         found.append(whole_s)
         if whole_s != horizon_s:
             notes.append(
-                f"{show_duration(horizon_s)} ahead is judged at {show_duration(whole_s)}: one value was measured "
-                f"every {show_duration(step_s)}"
+                f"{show_duration(horizon_s)} ahead is judged at {show_duration(whole_s)}: the series has one "
+                f"value every {show_duration(step_s)}"
             )
     return np.array(sorted(set(found))), notes
 
@@ -133,6 +146,11 @@ def usual_horizons(step_s: float) -> tuple[float, ...]:
     """Return the horizons that are judged unless others are named: 5 to 60 minutes, or 1, 2 and 4 steps."""
     usual = tuple(h for h in (300.0, 900.0, 1800.0, 3600.0) if h >= step_s)
     return usual if len(usual) > 2 else (step_s, 2 * step_s, 4 * step_s)
+
+
+def _refit_s(planner_s: float, span_s: float) -> float:
+    """Return the time between fits: the planner's, or as many times that as keeps within MOST_FITS."""
+    return planner_s * max(math.ceil(span_s / planner_s / MOST_FITS), 1)
 
 
 def _train_until(
@@ -153,8 +171,8 @@ def _train_until(
     until_s = max(min(half_s, enough_s), least_s)
     if until_s >= last_s:
         raise InputError(
-            f"{name}: ends {show_duration(series.end_s - first_s)} after it begins, too soon for a horizon of "
-            f"{show_duration(float(ahead_s.max()))}"
+            f"{name}: lasts {show_duration(series.end_s - first_s)}, too short to train and be scored "
+            f"{show_duration(float(ahead_s.max()))} ahead"
         )
     return float(series.step_s * np.floor((until_s - first_s) / series.step_s) + first_s)
 
@@ -186,7 +204,6 @@ def _verdict(
         until_s=series.end_s,
         quantile=level,
         refit_s=policy.refit_s,
-        fits=lived.fits,
         mean=float(lived.actual[where].mean()),
         mase_scale=scale,
         cells=cells,
@@ -194,3 +211,19 @@ def _verdict(
         notes=tuple(notes),
         lived=lived,
     )
+
+
+def _selection(lived: Lived) -> Selection:
+    last = lived.fits[-1]
+    told = [answer for answer in lived.answers if answer]
+    shares = {name: told.count(name) / len(told) for name in sorted(set(told), key=told.count, reverse=True)}
+    changes = [
+        now
+        for before, now in zip((None, *lived.fits), lived.fits, strict=False)
+        if before is None or (before.model, before.fallback is None) != (now.model, now.fallback is None)
+    ]
+    return Selection(last.model, last.why, last.fallback, shares, tuple(changes))
+
+
+def _said(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,4 +1,4 @@
-"""Live through a series again: fit on the planner's schedule, and keep what each forecaster said at every origin."""
+"""Live through a series again: fit on the planner's schedule, and keep what each forecaster said."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -13,7 +13,7 @@ from models.forecast.signal import SignalFit, fit_signal, path
 from models.policy import ForecastPolicy
 from models.series import Flags, Floats, Series
 
-# What the planner hands over of the recent past (two hours of minutes), on coarse steps as many as a day has hours.
+# What a tick hands over of the recent past: two hours of minutes, and on coarse steps 24 of them.
 RECENT_S = 7200.0
 RECENT_STEPS = 24
 
@@ -54,17 +54,17 @@ class Refit:
 class Lived:
     """Hold what was said and what came: `actual` has the shape (origins, horizons), NaN where unknown.
 
-    `selected` is what the planner would have been told, `models` what it would have been told had there been
-    one candidate only. `refits` are the fits that changed the answer, the first one included; `fits` counts all.
+    `selected` is what the planner would have been told and `answers` the model that told it ("" where nothing
+    was said), `models` what it would have been told with that one candidate only. `fits` are all in turn.
     """
 
     origins_s: Floats
     horizons_s: Floats
     actual: Floats
     selected: Said
+    answers: tuple[str, ...]
     models: dict[str, Said]
-    refits: tuple[Refit, ...]
-    fits: int
+    fits: tuple[Refit, ...]
 
 
 def live_through(
@@ -95,10 +95,10 @@ def live_through(
         origins_s,
         horizons_s,
         _came(series, origins_s, horizons_s),
-        diary.said("", diary.fitting_s / max(diary.fits, 1)),
+        diary.said("", diary.fitting_s / max(len(diary.fits), 1)),
+        tuple(diary.answers),
         {name: diary.said(name, own_fit_s[name]) for name in names},
-        tuple(diary.refits),
-        diary.fits,
+        tuple(diary.fits),
     )
 
 
@@ -109,8 +109,8 @@ class _Diary:
     quantiles: dict[str, Floats]
     own: dict[str, Flags]
     asked_s: dict[str, float]
-    refits: list[Refit]
-    fits: int = 0
+    answers: list[str]
+    fits: list[Refit]
     fitting_s: float = 0.0
 
     @classmethod
@@ -120,6 +120,7 @@ class _Diary:
             {name: np.full((3, origins, horizons), np.nan) for name in every},
             {name: np.zeros(origins, dtype=np.bool_) for name in every},
             dict.fromkeys(every, 0.0),
+            [""] * origins,
             [],
         )
 
@@ -140,12 +141,9 @@ def _fits(
         begun_s = clock()
         fit = fit_signal(series, at_s, policy)
         diary.fitting_s += clock() - begun_s
-        diary.fits += 1
         if isinstance(fit, NotYet):
             continue
-        told = diary.refits[-1] if diary.refits else None
-        if told is None or (told.model, told.fallback is None) != (fit.chosen.name, fit.fallback is None):
-            diary.refits.append(Refit(at_s, fit.chosen.name, fit.why, fit.fallback))
+        diary.fits.append(Refit(at_s, fit.chosen.name, fit.why, fit.fallback))
         yield int(first), int(last), fit
 
 
@@ -164,6 +162,8 @@ def _ask(
         if path_said is not None:
             into[:, i] = path_said.quantiles
             diary.own[name][i] = path_said.model == (name or fit.chosen.name)
+            if not name:
+                diary.answers[i] = path_said.model
 
 
 def _came(series: Series, origins_s: Floats, horizons_s: Floats) -> Floats:

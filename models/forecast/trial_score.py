@@ -15,7 +15,7 @@ DAY_S = 86_400.0
 class Score:
     """Hold one forecaster's figures at one horizon, over the origins that were scored.
 
-    `pinball` is in the unit of the series. `None` where nothing could be scored, or where all demand was zero.
+    `pinball` is in the unit of the series. `None` where nothing could be scored, or all demand was zero.
     `answered` is the share of the origins at which the model itself answered, and not the last value for it.
     """
 
@@ -42,7 +42,9 @@ def scored(lived: Lived) -> Flags:
     return np.asarray(np.isfinite(lived.selected.high) & np.isfinite(lived.actual), dtype=np.bool_)
 
 
-def score(model: str, said: Said, actual: Floats, rows: Flags, column: int, level: float, scale: Scale) -> Score:
+def score(
+    model: str, said: Said, actual: Floats, rows: Flags, column: int, level: float, scale: Scale
+) -> Score:
     """Score one horizon on the origins `rows`; `actual` has the shape (origins, horizons)."""
     came, high, middle = actual[rows, column], said.high[rows, column], said.middle[rows, column]
     total = float(np.abs(came).sum())
@@ -66,7 +68,10 @@ def scale_of(train: Series) -> Scale:
     The mean absolute error, on the training data, of the value of a day before; of the step before where
     less than two days were measured.
     """
-    for lag_s, least, naive in ((DAY_S, round(DAY_S / train.step_s), "value of a day before"), (train.step_s, 1, "step before")):
+    for lag_s, least, naive in (
+        (DAY_S, round(DAY_S / train.step_s), "value of a day before"),
+        (train.step_s, 1, "step before"),
+    ):
         lag = max(round(lag_s / train.step_s), 1)
         both = train.known[lag:] & train.known[:-lag]
         if both.sum() >= least:
