@@ -52,7 +52,7 @@ spec:
             port: PORT${gpus}
         resources: {limits: {nvidia.com/gpu: "${gpus}"}}
 """
-# As small as an engine may be: 4 x 4 points a surface, and a point takes a fifth of a second.
+# As small as an engine may be: at most 3 x 4 points a surface, and a point takes half a second.
 ENGINE = """
 name: tiny
 published:
@@ -96,10 +96,13 @@ class Bench:
             "--namespace": self.namespace,
             "--kubeconfig": str(self.cluster.kubeconfig),
             "--out": str(self.folder / "profile.json"),
-            "--max-context": "48",
-            "--isl": "32",
+            "--max-context": "32",
+            "--isl": "16",
             "--osl": "16",
             "--start-time": "2s",
+            # Enough for telling one layout from the other; precision is the endpoint backend's test.
+            "--confidence": "0.1",
+            "--max-repeats": "4",
         }
         return [str(PROGRAM), "sweep", *(word for flag in flags.items() for word in flag), *more]
 
@@ -249,8 +252,9 @@ def _check_rights(bench: Bench, pod: str) -> None:
 def _check_surfaces(profile: Profile) -> None:
     """Hold what was measured to the engines' own clockwork.
 
-    The sweep stops at 5 % error; event loops on a busy machine cost as much again, and 3 ms a request. A
-    surface of the other layout would be off by 100 %.
+    Points are measured to 10 %, and a busy machine adds half of that. A prompt also pays for HTTP, the
+    engine's 2 ms of waiting for others, and event loops: 8 ms were seen, up to 12 are let pass. The other
+    layout's times are 100 % off.
     """
     layouts = {each.parallelism.tp: each for each in profile.artifact.layouts}
     assert set(layouts) == {1, 2}
@@ -260,7 +264,8 @@ def _check_surfaces(profile: Profile) -> None:
         assert layout.decode is not None
         assert layout.decode.at(32, 4) == pytest.approx(truth.decode_s(4, 32), rel=0.15)
         assert layout.prefill is not None
-        assert layout.prefill.at(48, 4) == pytest.approx(truth.prefill_s(192), rel=0.15, abs=0.003)
+        reads_s = truth.prefill_s(4 * 32)
+        assert 0.85 * reads_s <= layout.prefill.at(32, 4) <= 1.15 * reads_s + 0.012
 
 
 def test_an_interrupted_sweep_cleans_up_and_goes_on_where_it_was(bench: Bench) -> None:
