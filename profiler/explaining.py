@@ -146,15 +146,15 @@ def _variants(question: Question, chosen: Sequence[LayoutProfile]) -> list[_Vari
 
     def rate(factor: float) -> tuple[str, Question, Mapping[str, float]]:
         asked = replace(question, rate_rps=question.rate_rps * factor)
-        return f"a rate of {asked.rate_rps:.3g} requests/s", asked, {}
+        return f"a rate of {_three(asked.rate_rps)} requests/s", asked, {}
 
     def prompts(factor: float) -> tuple[str, Question, Mapping[str, float]]:
         asked = replace(question, mix=_stretched(question, factor, 1.0))
-        return f"prompts of {asked.isl_tokens:.3g} tokens", asked, {}
+        return f"prompts of {_three(asked.isl_tokens)} tokens", asked, {}
 
     def outputs(factor: float) -> tuple[str, Question, Mapping[str, float]]:
         asked = replace(question, mix=_stretched(question, 1.0, factor))
-        return f"outputs of {asked.osl_tokens:.3g} tokens", asked, {}
+        return f"outputs of {_three(asked.osl_tokens)} tokens", asked, {}
 
     both_ways: list[_Variant] = [rate, prompts, outputs]
     both_ways += [
@@ -164,6 +164,10 @@ def _variants(question: Question, chosen: Sequence[LayoutProfile]) -> list[_Vari
     ]
     slower = [partial(_slowed, question, layout.key) for layout in chosen]
     return [*both_ways, *(partial(_inverse, each) for each in both_ways), *slower]
+
+
+def _three(value: float) -> str:
+    return show_count(float(f"{value:.3g}"))
 
 
 def _inverse(variant: _Variant, factor: float) -> tuple[str, Question, Mapping[str, float]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from models.artifact import LayoutProfile, Profile, ProfileArtifact
+from models.artifact import LayoutProfile, LeftOut, Profile, ProfileArtifact
 from models.render.formats import UNKNOWN, brief, number, percent, seconds, words
 from models.render.grid import Column, Grid
 from models.surface import Surface
@@ -65,10 +65,13 @@ def extrapolation_notes(layouts: Sequence[LayoutProfile]) -> list[str]:
     return [f"{MARK} extrapolated, {words(list(found))}: {reason}" for reason, found in names.items()]
 
 
-def left_out_grid(profile: Profile) -> Grid:
-    """Lay out the layouts that were not measured, with the reason."""
-    columns = (Column("role"), Column("layout"), Column("reason"))
-    rows = tuple((item.role.value, item.layout, item.reason) for item in profile.artifact.left_out)
+def left_out_grid(left_out: Sequence[LeftOut]) -> Grid:
+    """Lay out the layouts that were not measured, with the reason; roles that share it share a row."""
+    columns = (Column("layout"), Column("roles"), Column("reason"))
+    roles: dict[tuple[str, str], list[str]] = {}
+    for item in left_out:
+        roles.setdefault((item.layout, item.reason), []).append(item.role.value)
+    rows = tuple((layout, ", ".join(shared), reason) for (layout, reason), shared in roles.items())
     return Grid("Left out", columns, rows)
 
 

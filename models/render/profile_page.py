@@ -64,7 +64,7 @@ def document(profile: Profile) -> Document:
     if errors := _errors(profile):
         sections.append(Section("errors", "Errors", errors))
     if artifact.left_out:
-        sections.append(Section("left-out", "Left out", (Table(left_out_grid(profile)),)))
+        sections.append(Section("left-out", "Left out", (Table(left_out_grid(artifact.left_out)),)))
     sections.append(Section("origin", "Where it comes from", _origin(profile)))
     sections.append(Section("reading", "How to read this", (Prose(tuple(_READING.split("\n\n"))),)))
     return Document(

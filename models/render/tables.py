@@ -47,7 +47,7 @@ def profile_table(profile: Profile, wide: bool = False) -> str:
     if effort := effort_facts(artifact):
         parts.append("".join(f"{plain(name)}: {plain(value)}\n" for name, value in effort))
     if artifact.left_out:
-        parts.append(to_text(left_out_grid(profile), wide))
+        parts.append(to_text(left_out_grid(artifact.left_out), wide))
     return "\n".join(parts)
 
 

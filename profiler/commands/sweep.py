@@ -16,7 +16,6 @@ from profiler.commands.measuring import deployed, measured_options
 if TYPE_CHECKING:
     from models.artifact import Profile, ProfileArtifact
     from profiler.order import Order
-    from profiler.planning import SweepPlan
     from profiler.sweep import Swept
     from profiler.wiring import Bench
 
@@ -121,7 +120,9 @@ def command(**options: Any) -> None:
     order = _order(options)
     work = wiring.bench(order, _make(order, options))
     if options["plan_only"]:
-        _show_plan(order, work, options["output"])
+        from profiler.commands.plantable import show_plan
+
+        show_plan(order, work, options["output"])
         return
     text = dump(_profile(order, work, options))
     replace_text(text, options["out"])
@@ -236,57 +237,6 @@ def _swept(order: Order, work: Bench, options: dict[str, Any], progress: Any) ->
         if path:
             click.echo(f"What was measured is in {path}; the same command goes on from there.", err=True)
         raise
-
-
-def _show_plan(order: Order, work: Bench, output: str) -> None:
-    """Write what a sweep would measure: points and GPU-minutes per layout, and what is left out."""
-    from models import codec
-    from profiler import wiring
-    from profiler.planning import gpu_minutes, plan
-
-    planned = plan(work.roles, wiring.scope(work, order.max_context_tokens))
-    minutes = {task: gpu_minutes(task, work.roles[task.role].backend) for task in planned.tasks}
-    if output == "json":
-        rows = [
-            {
-                "role": task.role.value,
-                "layout": task.layout.name,
-                "gpus": task.layout.gpus,
-                "points": task.size,
-                "gpu_minutes": round(minutes[task], 3),
-            }
-            for task in planned.tasks
-        ]
-        left_out = [codec.to_plain(each) for each in planned.left_out]
-        body = {"schema": "headgate/sweep-plan/v1", "layouts": rows, "left_out": left_out}
-        click.echo(
-            json.dumps(
-                {**body, "points": planned.points, "gpu_minutes": round(sum(minutes.values()), 3)}, indent=2
-            )
-        )
-    else:
-        click.echo(_plan_table(planned, list(minutes.values())), nl=False)
-
-
-def _plan_table(planned: SweepPlan, minutes: list[float]) -> str:
-    from models.render.grid import Column, Grid, to_text
-
-    columns = tuple(
-        Column(title, numeric=title in ("GPUs", "points", "GPU-minutes"))
-        for title in ("role", "layout", "GPUs", "points", "GPU-minutes")
-    )
-    rows = [
-        (task.role.value, task.layout.name, str(task.layout.gpus), str(task.size), f"{spent:.1f}")
-        for task, spent in zip(planned.tasks, minutes, strict=True)
-    ]
-    total = f"{planned.points} points, {sum(minutes):.1f} GPU-minutes for whole grids, less if adaptive."
-    text = to_text(Grid("Plan", columns, tuple(rows), (total,)))
-    if planned.left_out:
-        heads = tuple(Column(title) for title in ("role", "layout", "left out because"))
-        text += "\n" + to_text(
-            Grid("Left out", heads, tuple((x.role.value, x.layout, x.reason) for x in planned.left_out))
-        )
-    return text
 
 
 def _summary(published: Profile) -> dict[str, Any]:

@@ -51,10 +51,13 @@ class Roofline:
         needed = (self.engine.max_num_batched_tokens + fixed) * per_token
         if budget.kv_bytes < needed:
             held, reserved = budget.weights_bytes / 1e9, budget.reserve_bytes / 1e9
+            memory = f"its {self.hardware.hbm_bytes / 1e9:.1f} GB"
+            took = f"per GPU {held:.1f} GB of weights and {reserved:.1f} GB of reserve"
+            if budget.kv_bytes <= 0:
+                return Refusal(f"{took} exceed {memory}")
             return Refusal(
-                f"per GPU {held:.1f} GB of weights and {reserved:.1f} GB of reserve leave "
-                f"{budget.kv_bytes / 1e9:.1f} of {self.hardware.hbm_bytes / 1e9:.1f} GB for the KV cache; "
-                f"one iteration of {self.engine.max_num_batched_tokens} tokens takes {needed / 1e9:.1f} GB"
+                f"{took} leave {budget.kv_bytes / 1e9:.1f} of {memory} for the KV cache; one iteration of "
+                f"{self.engine.max_num_batched_tokens} tokens takes {needed / 1e9:.1f} GB"
             )
         return Replica(
             # Each pipeline stage works on a batch of its own.

@@ -88,7 +88,7 @@ def test_the_profile_lists_selected_layouts_first_and_says_what_was_left_out() -
     assert first.split()[:3] == ["prefill", "TP1", "yes"]
     assert second.split()[:3] == ["decode", "TEP4", "yes"]
     assert "Runner-up: prefill=TP2, decode=TEP4: needs 36 GPUs" in text
-    assert "decode    TP8      8 key-value heads" in text
+    assert "TP8      decode    8 key-value heads" in text
 
 
 def test_a_reading_outside_the_grid_is_a_dash_and_not_an_extrapolation() -> None:
