@@ -21,15 +21,15 @@ _LEVEL = 0.2
 # costs as much as one standard deviation of a measurement.
 _PARTS = (
     # What the trend's few terms miss over the whole grid.
-    (0.015, (4.0, 3.0, _OFF), True),
+    (0.05, (4.0, 3.0, _OFF), True),
     # Kernels change with the tokens of a pass, whatever their lengths: tiles, experts reached.
-    (0.02, (_OFF, _OFF, 0.3), False),
+    (0.035, (_OFF, _OFF, 0.4), False),
     # Attention kernels change with the length.
-    (0.005, (1.5, _OFF, _OFF), False),
+    (0.01, (1.5, _OFF, _OFF), False),
     # Everything else.
-    (0.012, (1.2, 0.9, _OFF), False),
+    (0.015, (1.2, 0.9, _OFF), False),
 )
-# What a repetition of an exact measurement differs by, before anything is measured.
+# What a repetition of a measurement differs by beyond the error that was told, before anything is measured.
 _JITTER = 0.003
 # Standard deviations of the logarithms of sizes (variances) and of length scales.
 _SIZE_SPREAD, _LENGTH_SPREAD = 2.0, 0.5
@@ -112,10 +112,17 @@ def posterior(
     )
 
 
-def best_next(state: Posterior, candidates: Indices, wanted: Indices, count: int) -> list[int]:
-    """Return the next points to measure: each takes the most variance off the wanted ones in all.
+def best_next(
+    state: Posterior,
+    candidates: Indices,
+    wanted: Indices,
+    count: int,
+    enough: Callable[[Floats], bool] | None = None,
+) -> list[int]:
+    """Return up to `count` points to measure: each takes the most variance off the wanted ones in all.
 
-    Where a point lies counts, not what it will say: so several can be chosen at once (Cohn 1996).
+    Where a point lies counts, not what it will say, so several can be chosen at once (Cohn 1996). Fewer are
+    returned when `enough` says so of the deviations that they would leave at the wanted points.
     """
     covariance = state.covariance.copy()
     chosen: list[int] = []
@@ -127,14 +134,18 @@ def best_next(state: Posterior, candidates: Indices, wanted: Indices, count: int
         chosen.append(best)
         taken = covariance[:, best] / (covariance[best, best] + state.noise)
         covariance = covariance - np.outer(taken, covariance[best])
+        if enough is not None and enough(np.sqrt(np.maximum(np.diag(covariance)[wanted], 0.0))):
+            break
     return chosen
 
 
-def non_negative(terms: Floats, target: Floats, pull: float) -> Floats:
-    """Solve least squares with coefficients of at least 0; each scaled one is drawn to 0 by `pull`."""
+def non_negative(terms: Floats, target: Floats, scale: Floats, pull: float) -> Floats:
+    """Solve least squares with coefficients of at least 0, each in its term's `scale` drawn to 0 by `pull`.
+
+    A term that hardly shows in these rows is thereby not blown up where it does.
+    """
     from scipy.optimize import nnls
 
-    scale = np.maximum(np.abs(terms).max(axis=0), 1e-300)
     rows = np.vstack([terms / scale, np.eye(len(scale)) * pull])
     solved = nnls(rows, np.concatenate([target, np.zeros(len(scale))]))[0]
     result: Floats = solved / scale

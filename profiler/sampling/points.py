@@ -72,9 +72,9 @@ class Points:
     def terms(self) -> Floats:
         """Return what times add up from, shape (points, terms); none falls along either axis.
 
-        Per pass a constant, parts that saturate in its tokens (experts reached) and parts that set in with them
-        (arithmetic that weights being read no longer hide); on the busiest rank per sequence, per token and
-        per pair of tokens that attend to each other; per token of all ranks (experts).
+        Per pass a constant, parts that saturate in its tokens (experts reached) and parts that set in with
+        them (arithmetic that weights being read no longer hide); on the busiest rank per sequence, per token
+        and per pair of tokens that attend to each other; per token of all ranks (experts).
         """
         attended = self.rank_sequences * self.tokens
         terms = [np.ones_like(attended), self.rank_sequences, attended]

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-Solve = Callable[[Floats, Floats], Floats]
+Solve = Callable[[Floats, Floats, Floats], Floats]
 
 # Rounds of "which of the two is longer where" and refitting; they settle within a few.
 _ROUNDS = 6
@@ -17,6 +17,8 @@ _STARTS = (0.15, 0.3, 0.5)
 _WORTH = 0.7
 # A side is fitted to at least this many points.
 _FEWEST = 2
+# Below this a term is not there at all.
+_TINY = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +34,15 @@ def fitted(device: Floats, host: Floats, measured: NDArray[np.intp], seconds: Fl
 
     `device` and `host` hold terms of shape (points, terms) that add up; the host works ahead while the device
     is busy, so the longer of the two counts. `seconds` are those of the measured points; errors are relative.
-    `solve` returns non-negative coefficients of a least-squares problem. Points are given to either side in
-    turn until that changes nothing (Magnani & Boyd 2009), from several starts. Without a clear gain it is the
-    device alone.
+    `solve` takes rows, target and the terms' scales, and returns non-negative coefficients of least squares.
+    Points are given to either side in turn until that changes nothing (Magnani & Boyd 2009), from several
+    starts. Without a clear gain it is the device alone.
     """
 
     def side(terms: Floats, rows: NDArray[np.bool_]) -> Trend:
-        scaled = terms[measured][rows] / seconds[rows][:, None]
-        solved = solve(scaled, np.ones(int(rows.sum())))
+        shares = terms[measured] / seconds[:, None]
+        scale = np.maximum(shares.max(axis=0), _TINY)
+        solved = solve(shares[rows], np.ones(int(rows.sum())), scale)
         return Trend(terms @ solved, int(np.count_nonzero(solved)))
 
     def loss(trend: Trend) -> float:
