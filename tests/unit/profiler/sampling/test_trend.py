@@ -15,9 +15,7 @@ from tests.unit.profiler.sampling.engines import Law, decode_grid, prefill_grid,
 PULL = 1e-3
 
 
-def trend(
-    points: Points, law: Law, noise_ratio: float = 0.0
-) -> tuple[Trend, np.ndarray[tuple[int, ...], np.dtype[np.float64]]]:
+def trend(points: Points, law: Law, noise_ratio: float = 0.0) -> tuple[Trend, NDArray[np.float64]]:
     """Fit every third point; return the trend and the true times."""
     truth = np.array([law(x, y) for x, y in zip(points.tokens, points.batches, strict=True)])
     measured = np.arange(0, len(truth), 3)
