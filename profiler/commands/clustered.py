@@ -310,8 +310,8 @@ def _announce(planned: SweepPlan, inputs: Inputs, work: Bench) -> None:
 
     minutes = sum(gpu_minutes(task, work.roles[task.role].backend) for task in planned.tasks)
     _say(
-        f"{len(planned.tasks)} layouts by role, up to {planned.points} points, about {minutes:.0f} GPU-minutes "
-        f"for whole grids, starts included; in {len(inputs.shards)} pods of namespace {inputs.namespace}"
+        f"{len(planned.tasks)} layouts by role, up to {planned.points} points, about {minutes:.0f} "
+        f"GPU-minutes for whole grids, starts included; in {len(inputs.shards)} pods of {inputs.namespace}"
     )
 
 

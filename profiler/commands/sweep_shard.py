@@ -67,8 +67,12 @@ def _swept(
     from profiler.planning import plan
     from profiler.sweep import Terms, sweep
 
+    def say(sentence: str) -> None:
+        click.echo(sentence, err=True)
+        pages.note(sentence)
+
     order = unpacked(inputs.order, inputs.files, folder)
-    with Deployer(cluster, inputs.policy, serves, _say) as deployer:
+    with Deployer(cluster, inputs.policy, serves, say) as deployer:
         bench = wiring.bench(order, shard_backends(inputs, cluster, deployer, pages, owners))
         mine = set(shard.work)
         roles = {
@@ -93,10 +97,6 @@ def _by_layout(planned: SweepPlan) -> SweepPlan:
     return replace(
         planned, tasks=tuple(sorted(planned.tasks, key=lambda task: (task.layout.gpus, task.layout.name)))
     )
-
-
-def _say(sentence: str) -> None:
-    click.echo(sentence, err=True)
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from models.errors import ClusterError, HeadgateError, MeasureError
 from profiler.cluster import Cluster, Manifest, passing
-from profiler.jobs.naming import PAGE, PROGRESS, RESULT, SHARD
+from profiler.jobs.naming import NOTE, PAGE, PROGRESS, RESULT, SHARD
 from profiler.jobs.pages import entries_of, replicas_of, swept_of
 from profiler.measure.deployed.backend import Memory
 from profiler.measure.deployed.candidate import CANDIDATE, SWEEP
@@ -48,6 +48,7 @@ class Follower:
         self._say, self._progress, self._patience, self._clock = say, progress, patience, clock
         self._known = dict(store.read())
         self._shown: dict[int, tuple[int, int, str]] = {}
+        self._notes: dict[int, str] = {}
         self._reasons: dict[str, tuple[str, float]] = {}
         self._ends: dict[str, str] = {}
         self._jobs: set[str] = set()
@@ -96,7 +97,12 @@ class Follower:
             if self._memory.recall(*where) != replica:
                 self._memory.keep(*where, replica)
         seen.update(found.get("data") or ())
-        self._show(shard, (metadata.get("annotations") or {}).get(PROGRESS))
+        notes = metadata.get("annotations") or {}
+        note = notes.get(NOTE)
+        if note is not None and self._notes.get(shard) != note:
+            self._notes[shard] = note
+            self._say(note)
+        self._show(shard, notes.get(PROGRESS))
 
     def _show(self, shard: int, note: str | None) -> None:
         if note is None or self._progress is None:

@@ -7,6 +7,7 @@ from profiler.measure.deployed.candidate import SWEEP
 
 SHARD, PROGRESS, WRITER = "headgate.io/shard", "headgate.io/progress", "headgate.io/writer"
 INPUTS, IDENTITY = "headgate.io/inputs", "headgate.io/identity"
+NOTE = "headgate.io/note"
 PAGE, RESULT, PROFILE = "headgate.io/page", "headgate.io/result", "headgate.io/profile"
 INPUTS_KEY, RESULT_KEY = "inputs.json", "swept.json.gz"
 

@@ -11,7 +11,7 @@ from models import codec
 from models.errors import ClusterError, InputError, MeasureError
 from models.values import Parallelism, Role
 from profiler.cluster import Cluster, Manifest, passing
-from profiler.jobs.naming import IDENTITY, PAGE, PROGRESS, RESULT, RESULT_KEY, SHARD, WRITER
+from profiler.jobs.naming import IDENTITY, NOTE, PAGE, PROGRESS, RESULT, RESULT_KEY, SHARD, WRITER
 from profiler.measure.backend import Replica, SweepPoint
 from profiler.measure.deployed.handover import HandedOverError
 from profiler.store import Entry, read_entry, write_entry
@@ -24,6 +24,7 @@ ENTRY_BYTES = 600
 """More than any measurement takes: how many pages a shard needs is known before it starts."""
 
 CONFLICT = 409
+MOST_NOTE_CHARACTERS = 1000
 PROGRESS_EVERY_S = 5.0
 
 
@@ -104,7 +105,7 @@ class Pages:
         """Take the pages over as `writer`; raises MeasureError when the cluster does not let us."""
         self._cluster, self._writer, self._result = cluster, writer, result
         self._patience_s, self._clock, self._sleep = patience_s, clock, sleep
-        self._progress = ""
+        self._progress = self._note = ""
         self._shown_s = float("-inf")
         self._entries: dict[SweepPoint, Entry] = {}
         self._replicas: dict[tuple[Role, Parallelism], Replica] = {}
@@ -138,6 +139,11 @@ class Pages:
         self._progress = json.dumps({"done": done, "total": total, "what": what})
         if self._clock() - self._shown_s >= PROGRESS_EVERY_S:
             self._patch(0, {})
+
+    def note(self, sentence: str) -> None:
+        """Tell whoever follows the sweep what happens to a candidate."""
+        self._note = sentence[:MOST_NOTE_CHARACTERS]
+        self._patch(0, {})
 
     def finish(self, swept: Swept) -> None:
         """Leave what the shard found for whoever follows the sweep."""
@@ -201,7 +207,8 @@ class Pages:
 
     def _body(self, page: Manifest, data: Mapping[str, str]) -> Manifest:
         metadata = page["metadata"]
-        notes = {WRITER: self._writer, **({PROGRESS: self._progress} if self._progress else {})}
+        said = {PROGRESS: self._progress, NOTE: self._note}
+        notes = {WRITER: self._writer, **{key: text for key, text in said.items() if text}}
         named = {key: metadata[key] for key in ("name", "namespace", "resourceVersion")}
         body: Manifest = {
             "apiVersion": "v1",

@@ -52,12 +52,12 @@ spec:
             port: PORT${gpus}
         resources: {limits: {nvidia.com/gpu: "${gpus}"}}
 """
-# As small as an engine may be: at most 3 x 4 points a surface, and a point takes half a second.
+# As small as an engine may be: at most 3 x 3 points a surface, and a point takes half a second.
 ENGINE = """
 name: tiny
 published:
 - source: small, so that a sweep is short
-  max_num_seqs: 4
+  max_num_seqs: 3
   max_num_batched_tokens: 1024
 - source: small, so that a sweep is short
   memory_reserve_ratio: 0.1
@@ -252,9 +252,9 @@ def _check_rights(bench: Bench, pod: str) -> None:
 def _check_surfaces(profile: Profile) -> None:
     """Hold what was measured to the engines' own clockwork.
 
-    Points are measured to 10 %, and a busy machine adds half of that. A prompt also pays for HTTP, the
-    engine's 2 ms of waiting for others, and event loops: 8 ms were seen, up to 12 are let pass. The other
-    layout's times are 100 % off.
+    Nothing is faster than its clockwork, but for the 10 % that points are measured to and a fit's 5 %. The
+    tests beside this one may keep the cores busy: twice the time is let pass, and 12 ms of HTTP and event
+    loops per prompt. A layout that was measured at the other's candidate would be off by a factor of 4.
     """
     layouts = {each.parallelism.tp: each for each in profile.artifact.layouts}
     assert set(layouts) == {1, 2}
@@ -262,10 +262,11 @@ def _check_surfaces(profile: Profile) -> None:
         truth = clockwork(gpus)
         assert layout.role is Role.AGGREGATED
         assert layout.decode is not None
-        assert layout.decode.at(32, 4) == pytest.approx(truth.decode_s(4, 32), rel=0.15)
+        step_s = truth.decode_s(3, 32)
+        assert 0.85 * step_s <= layout.decode.at(32, 3) <= 2 * step_s
         assert layout.prefill is not None
-        reads_s = truth.prefill_s(4 * 32)
-        assert 0.85 * reads_s <= layout.prefill.at(32, 4) <= 1.15 * reads_s + 0.012
+        reads_s = truth.prefill_s(3 * 32)
+        assert 0.85 * reads_s <= layout.prefill.at(32, 3) <= 2 * reads_s + 0.012
 
 
 def test_an_interrupted_sweep_cleans_up_and_goes_on_where_it_was(bench: Bench) -> None:
@@ -280,8 +281,8 @@ def test_an_interrupted_sweep_cleans_up_and_goes_on_where_it_was(bench: Bench) -
     before = bench.points()
 
     # TP8 asks for more GPUs than the node has.
-    second = bench.start("second", "--schedule-timeout", "1s", layouts="aggregated=TP1,TP8")
-    _finished(second)
+    flags = ("--schedule-timeout", "1s", "--parallel", "2")
+    said = _finished(bench.start("second", *flags, layouts="aggregated=TP1,TP8"))
 
     points = bench.points()
     assert points[: len(before)] == before
@@ -291,6 +292,11 @@ def test_an_interrupted_sweep_cleans_up_and_goes_on_where_it_was(bench: Bench) -
     (left_out,) = [each for each in artifact.left_out if each.layout == "TP8"]
     assert "the candidate did not start: pod small-tp8-" in left_out.reason
     assert "no node takes it: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu." in left_out.reason
+    assert "small-tp8: pod small-tp8-" in said, "seen while it waits, not only at the end"
+    assert {name[:7] for name in bench.node.started if name.startswith(("small-0", "small-1"))} == {
+        "small-0",
+        "small-1",
+    }
     assert bench.objects() == {"configmaps": ["small-profile"]}
 
 

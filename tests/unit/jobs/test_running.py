@@ -62,6 +62,7 @@ class PodRunner(FakeCluster):
         def work(given: object, shard: object, pages: Pages, owners: object) -> Swept:
             pages.add(entry(100 + number))
             pages.progress(1, 2, "prefill TP1")
+            pages.note("deploying small-tp1 (1 GPUs)")
             return found
 
         run_shard(self, "lab", "small", {"JOB_COMPLETION_INDEX": str(number), "HEADGATE_POD": "p"}, work)
@@ -88,6 +89,7 @@ def test_a_sweep_gathers_what_its_shards_found_and_leaves_nothing(tmp_path: Path
     assert found.effort.points == 7
     assert sorted(each.tokens for each in kept.store.read()) == [100, 101]
     assert cluster.objects == {}
+    assert "deploying small-tp1 (1 GPUs)" in console.said
     jobs = [key[2] for verb, key in cluster.calls if verb == "create" and key[1] == "Job"]
     assert jobs == (["small"] if indexed else ["small-0", "small-1"])
     assert any("does not know Indexed Jobs" in sentence for sentence in console.said) is not indexed
