@@ -1,7 +1,7 @@
 """Surfaces measured at a live Dynamo frontend are those of its engines' timing file.
 
 Behind the file's times come the frontend, the router and a busy machine: 10 %, and one constant per surface
-of at most 70 ms.
+of at most 70 ms; for a decode step 5 ms, which is what Dynamo takes on the way.
 """
 
 import json
@@ -33,7 +33,7 @@ TIMING = Timing(
     prefill_s=lambda tokens: 0.010 + 50e-6 * tokens,
     decode_s=lambda batch, context_tokens: 0.020 + 0.5e-3 * batch + 2e-6 * batch * context_tokens,
 )
-RELATIVE, CONSTANT_S = 0.10, 0.070
+RELATIVE, CONSTANT_S, STEP_CONSTANT_S = 0.10, 0.070, 0.005
 LAYOUTS = {
     Role.AGGREGATED: Parallelism(tp=4, ep=4),
     Role.PREFILL: Parallelism(),
@@ -41,8 +41,8 @@ LAYOUTS = {
 }
 # Batch and tokens. The first prompt to arrive is read by itself, and the iteration that reads the others
 # takes a decode step along: prompts are long enough for both to be within 10 %.
-PREFILL = ((1, 400), (1, 3000), (1, 9000), (2, 6000), (4, 3000))
-DECODE = ((1, 300), (4, 1000), (8, 400))
+PREFILL = ((1, 400), (1, 3000), (1, 9000), (2, 6000), (3, 5000))
+DECODE = ((1, 300), (4, 600), (8, 300))
 
 
 @pytest.fixture(scope="module", params=["aggregated", "disaggregated"])
@@ -56,7 +56,8 @@ def stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield running
 
 
-def backend(stack: Stack) -> Endpoint:
+@pytest.fixture(scope="module")
+def bench(stack: Stack) -> Endpoint:
     cards = reference.architecture("gpt-oss-120b"), reference.hardware("gb200"), reference.engine("vllm")
     policy = EndpointPolicy(
         url=stack.base_url,
@@ -65,41 +66,54 @@ def backend(stack: Stack) -> Endpoint:
         deployed={role: LAYOUTS[role] for role in stack.engines},
         vocabulary=WORDS,
         max_context_tokens=16_384,
+        error_ratio=0.05,
         max_repeats=3,
     )
     return Endpoint(policy, Roofline(*cards))
 
 
-def measured(bench: Endpoint, role: Role, phase: Phase, batch: int, tokens: int) -> float:
-    found = bench.measure(SweepPoint(role, LAYOUTS[role], phase, tokens, batch))
-    assert isinstance(found, Measurement), found
-    return found.seconds
-
-
-def test_measured_prefill_is_the_timing_file_s_but_for_a_constant(stack: Stack) -> None:
-    bench, role = backend(stack), next(role for role in stack.engines if role is not Role.DECODE)
+def test_measured_prefill_is_the_timing_file_s_but_for_a_constant(stack: Stack, bench: Endpoint) -> None:
+    role = next(role for role in stack.engines if role is not Role.DECODE)
     replica = bench.describe(role, LAYOUTS[role])
-    found = {shape: measured(bench, role, Phase.PREFILL, *shape) for shape in PREFILL}
 
     assert isinstance(replica, Replica)
     assert replica.overhead_s <= CONSTANT_S
     expected = {(batch, tokens): TIMING.prefill_s(batch * tokens) for batch, tokens in PREFILL}
-    # The constants that bring each point within the tolerance must have one in common.
-    least_s = max(expected[shape] * (1 - RELATIVE) - found[shape] for shape in PREFILL)
-    most_s = min(expected[shape] * (1 + RELATIVE) - found[shape] for shape in PREFILL)
-    assert max(least_s, -CONSTANT_S) <= min(most_s, CONSTANT_S), (found, expected)
+    check(bench, role, Phase.PREFILL, expected, CONSTANT_S)
 
 
-def test_measured_decode_is_the_timing_file_s(stack: Stack) -> None:
-    bench, role = backend(stack), next(role for role in stack.engines if role is not Role.PREFILL)
-    found = {shape: measured(bench, role, Phase.DECODE, *shape) for shape in DECODE}
+def test_measured_decode_is_the_timing_file_s_but_for_a_constant(stack: Stack, bench: Endpoint) -> None:
+    role = next(role for role in stack.engines if role is not Role.PREFILL)
 
-    for shape in DECODE:
-        assert found[shape] == pytest.approx(TIMING.decode_s(*shape), rel=RELATIVE), found
+    check(bench, role, Phase.DECODE, {shape: TIMING.decode_s(*shape) for shape in DECODE}, STEP_CONSTANT_S)
 
 
-def test_limits_are_those_that_dynamo_publishes(stack: Stack) -> None:
-    bench = backend(stack)
+def check(
+    bench: Endpoint,
+    role: Role,
+    phase: Phase,
+    expected: Mapping[tuple[int, int], float],
+    constant_s: float,
+) -> None:
+    """Hold a surface to the file's times: within the tolerance for one and the same constant.
+
+    The least of up to three measurements counts: other work on the machine slows the simulated engine, and
+    only ever adds.
+    """
+    found: dict[tuple[int, int], float] = {}
+    for _ in range(3):
+        for batch, tokens in expected:
+            answer = bench.measure(SweepPoint(role, LAYOUTS[role], phase, tokens, batch))
+            assert isinstance(answer, Measurement), answer
+            found[batch, tokens] = min(answer.seconds, found.get((batch, tokens), answer.seconds))
+        least_s = max(expected[shape] * (1 - RELATIVE) - found[shape] for shape in found)
+        most_s = min(expected[shape] * (1 + RELATIVE) - found[shape] for shape in found)
+        if max(least_s, -constant_s) <= min(most_s, constant_s):
+            return
+    raise AssertionError(f"measured {found}, where the file says {expected}")
+
+
+def test_limits_are_those_that_dynamo_publishes(stack: Stack, bench: Endpoint) -> None:
     for role, engine in stack.engines.items():
         found = bench.describe(role, LAYOUTS[role])
 
