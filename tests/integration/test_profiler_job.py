@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -153,7 +154,19 @@ def bench(cluster: Cluster, tmp_path: Path) -> Iterator[Bench]:
 
 def _port_prefix() -> int:
     """Return what becomes a free port when the digits 1, 2 or 8 follow."""
-    return loopback.free_port() // 10
+    while True:
+        prefix = loopback.free_port() // 10
+        if all(_is_free(prefix * 10 + gpus) for gpus in (1, 2, 8)):
+            return prefix
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def _finished(server: loopback.Server, timeout_s: float = 80.0) -> str:
@@ -270,7 +283,7 @@ def _check_surfaces(profile: Profile) -> None:
 
 
 def test_an_interrupted_sweep_cleans_up_and_goes_on_where_it_was(bench: Bench) -> None:
-    first = bench.start("first", layouts="aggregated=TP1")
+    first = bench.start("first", layouts="aggregated=TP2")
     loopback.wait_until("points arrive", lambda: len(bench.points()) >= 3, [first], 40)
 
     first.process.send_signal(signal.SIGINT)
@@ -282,13 +295,13 @@ def test_an_interrupted_sweep_cleans_up_and_goes_on_where_it_was(bench: Bench) -
 
     # TP8 asks for more GPUs than the node has.
     flags = ("--schedule-timeout", "1s", "--parallel", "2")
-    said = _finished(bench.start("second", *flags, layouts="aggregated=TP1,TP8"))
+    said = _finished(bench.start("second", *flags, layouts="aggregated=TP2,TP8"))
 
     points = bench.points()
     assert points[: len(before)] == before
     assert len({json.dumps(point) for point in points}) == len(points), "a point was measured twice"
     artifact = bench.profile().artifact
-    assert [each.parallelism.name for each in artifact.layouts] == ["TP1"]
+    assert [each.parallelism.name for each in artifact.layouts] == ["TP2"]
     (left_out,) = [each for each in artifact.left_out if each.layout == "TP8"]
     assert "the candidate did not start: pod small-tp8-" in left_out.reason
     assert "no node takes it: 0/1 nodes are available: 1 Insufficient nvidia.com/gpu." in left_out.reason
