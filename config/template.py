@@ -13,7 +13,7 @@ from models.errors import ConfigError
 ENDPOINT = "headgate.io/endpoint"
 """The annotation, on one object of the template, that says where the candidate answers."""
 
-NUMBERS = ("gpus", "tp", "pp", "dp", "ep", "nodes")
+NUMBERS = ("gpus", "node_gpus", "tp", "pp", "dp", "ep", "nodes")
 WORDS = ("name", "namespace", "role", "layout", "model")
 PLACEHOLDERS = (*WORDS, *NUMBERS)
 

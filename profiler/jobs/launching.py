@@ -47,7 +47,7 @@ def check_candidates(cluster: Cluster, candidates: Iterable[Candidate]) -> tuple
         if asked is not None and asked != each.gpus:
             raise ConfigError(
                 f"the template asks for {asked} GPUs for {each.name}, which takes {each.gpus}: write "
-                '`nvidia.com/gpu: "${gpus}"`, or per node with replicas or nodeCount `${nodes}`'
+                '`nvidia.com/gpu: "${node_gpus}"` with a nodeCount (or size) of `${nodes}`'
             )
         for manifest in each.objects:
             api_version, kind, name, _ = names(manifest)

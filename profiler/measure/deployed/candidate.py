@@ -79,6 +79,7 @@ def candidate(template: Template, setting: Setting, role: Role, layout: Parallel
             "layout": layout.name,
             "model": setting.model,
             "gpus": layout.gpus,
+            "node_gpus": layout.gpus // layout.nodes(setting.gpus_per_node),
             "tp": layout.tp,
             "pp": layout.pp,
             "dp": layout.dp,

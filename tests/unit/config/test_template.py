@@ -14,6 +14,7 @@ VALUES: dict[str, str | int] = {
     "layout": "TP4",
     "model": "gpt-oss-120b",
     "gpus": 4,
+    "node_gpus": 2,
     "tp": 4,
     "pp": 1,
     "dp": 1,

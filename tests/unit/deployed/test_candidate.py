@@ -51,13 +51,15 @@ spec:
     podTemplate: {spec: {containers: [{name: main, image: a}]}}
   - name: Decode
     replicas: 1
-    multinode: {nodeCount: 2}
-    podTemplate: {spec: {containers: [{name: main, image: a, resources: {limits: {nvidia.com/gpu: 4}}}]}}
+    multinode:
+      nodeCount: ${nodes}
+    podTemplate: {spec: {containers: [{name: main, image: a, resources: {limits: {nvidia.com/gpu: "${node_gpus}"}}}]}}
 """
     found = candidate(template(text), SETTING, Role.DECODE, Parallelism(dp=8, ep=8))
 
     components = found.objects[0]["spec"]["components"]
     assert all("headgate.io/candidate" in each["podTemplate"]["metadata"]["labels"] for each in components)
+    assert components[1]["multinode"] == {"nodeCount": 2}
     assert gpus_asked(found.objects) == 8
 
 
