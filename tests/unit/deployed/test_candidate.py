@@ -53,7 +53,10 @@ spec:
     replicas: 1
     multinode:
       nodeCount: ${nodes}
-    podTemplate: {spec: {containers: [{name: main, image: a, resources: {limits: {nvidia.com/gpu: "${node_gpus}"}}}]}}
+    podTemplate:
+      spec:
+        containers:
+        - {name: main, image: a, resources: {limits: {nvidia.com/gpu: "${node_gpus}"}}}
 """
     found = candidate(template(text), SETTING, Role.DECODE, Parallelism(dp=8, ep=8))
 
