@@ -9,6 +9,7 @@ from models.artifact import Contender, LayoutProfile, Question, Selection
 from models.capacity.fleet import FleetModel
 from models.capacity.predict import Prediction
 from models.mix import RequestAtom, RequestMix
+from models.render.formats import share
 from models.units import show_count, show_duration
 from models.values import Role
 
@@ -88,7 +89,7 @@ def lost(fleet: Fleet, best: Fleet) -> str:
         return f"{counted(fleet)} costs {fleet.cost / best.cost - 1:.1%} more"
     mine, theirs = fleet.prediction.expected_attainment, best.prediction.expected_attainment
     if round(mine, 3) < round(theirs, 3):
-        return f"the same {_gpus(fleet)} keep {mine:.2%} of promises against {theirs:.2%}"
+        return f"the same {_gpus(fleet)} keep {share(mine)} of promises against {share(theirs)}"
     if steps(fleet) > steps(best):
         return (
             f"the same {_gpus(fleet)}, in steps of {_widths(fleet)} instead of {_widths(best)} when it scales"
@@ -99,9 +100,9 @@ def lost(fleet: Fleet, best: Fleet) -> str:
     return f"the same {_gpus(fleet)} and promises kept: equal, decided by name"
 
 
-def steps(fleet: Fleet) -> int:
-    """Return how coarse the steps are in which a fleet scales: the GPUs of one replica per role, in all."""
-    return sum(layout.gpus for layout in fleet.pairing.values())
+def steps(fleet: Fleet) -> float:
+    """Return how coarse the steps are in which a fleet scales: the mean GPUs of a replica over its roles."""
+    return sum(layout.gpus for layout in fleet.pairing.values()) / len(fleet.pairing)
 
 
 def end_to_end_s(fleet: Fleet) -> float:
@@ -290,6 +291,6 @@ def _purpose(question: Question) -> str:
 def _delivered(fleet: Fleet) -> str:
     p = fleet.prediction
     return (
-        f"expected {p.expected_attainment:.2%} kept, TTFT p99 {show_duration(p.ttft_s.p99)}, "
+        f"expected {share(p.expected_attainment)} kept, TTFT p99 {show_duration(p.ttft_s.p99)}, "
         f"ITL {show_duration(p.itl_s.mean)}, end-to-end p99 {show_duration(p.e2e_s.p99)}"
     )

@@ -45,7 +45,7 @@ class Fleet:
         """The pairing's name, such as `prefill=TP1 decode=TEP4`."""
         return name_of(self.pairing)
 
-    def rank(self) -> tuple[float, float, int, float, str]:
+    def rank(self) -> tuple[float, float, float, float, str]:
         """Order fleets: least cost, attainment to 0.1 %, finer steps, faster to 1 %, then the name."""
         steps = explaining.steps(self)
         kept = round(self.prediction.expected_attainment, 3)

@@ -14,8 +14,12 @@ from tests.docs.walkthrough import Ran, Walk
 
 def main(demo: bool) -> None:
     """Follow the README, put in what each command printed, and name what is no longer printed at all."""
-    with tempfile.TemporaryDirectory() as folder, traffic.prometheus(Path(folder) / "prometheus") as url:
-        walk = Walk(Path(folder), url)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        traffic.prometheus(Path(folder) / "prometheus") as url,
+        traffic.endpoint() as endpoint_url,
+    ):
+        walk = Walk(Path(folder), url, endpoint_url)
         followed = {command: walk.run(command) for command in readme.commands()}
     text, lost = readme.text(), []
     for command, ran in followed.items():

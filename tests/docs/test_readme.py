@@ -24,8 +24,8 @@ PROGRAMS: Mapping[str, click.Group] = {"headgate": headgate, "headgate-profiler"
 @pytest.fixture(scope="module")
 def followed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[Command, Ran]]:
     folder = tmp_path_factory.mktemp("readme")
-    with traffic.prometheus(folder / "prometheus") as url:
-        walk = Walk(folder, url)
+    with traffic.prometheus(folder / "prometheus") as url, traffic.endpoint() as endpoint_url:
+        walk = Walk(folder, url, endpoint_url)
         yield {command: walk.run(command) for command in readme.commands()}
 
 

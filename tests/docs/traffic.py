@@ -8,15 +8,24 @@ from pathlib import Path
 
 import numpy as np
 
+from tests import openai_engine
 from tests.integration.openmetrics import ITL, TTFT, Export, Pod, Week, write
 from tests.integration.prometheus_server import load, serving
 
 DAYS = 3
+MODEL = "gpt-oss-120b"
 # Samples of the time that the test itself takes.
 AHEAD_MINUTES = 30
 # Prompts and answers of the README's own trace: 4,000 to 28,000 tokens in, 50 to 350 out.
 INPUT = ({4096.0: 0.01, 8192.0: 0.17, 16384.0: 0.51, 32768.0: 1.0, float("inf"): 1.0}, 16_000.0)
 OUTPUT = ({64.0: 0.05, 256.0: 0.69, 1024.0: 1.0, float("inf"): 1.0}, 200.0)
+
+
+@contextmanager
+def endpoint() -> Iterator[str]:
+    """Serve the model of the README behind an OpenAI-compatible URL, from an engine of known times."""
+    with openai_engine.serving(behaviour=openai_engine.Behaviour(models=(MODEL,))) as state:
+        yield state.url
 
 
 def rate_rps(hours_ago: float) -> float:

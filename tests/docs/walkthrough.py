@@ -15,6 +15,7 @@ from tests.docs.readme import Command
 # What a command may need of the clone; the programs themselves are on the PATH.
 CLONED = ("Makefile", "pyproject.toml", "requirements.txt", "requirements-build.txt", "requirements-dev.txt")
 PATIENCE_S = 100.0
+README_ENDPOINT = "http://localhost:8000"
 
 
 @dataclass(frozen=True)
@@ -28,11 +29,11 @@ class Ran:
 class Walk:
     """Hold a clone, and where in it the reader stands."""
 
-    def __init__(self, folder: Path, prometheus_url: str) -> None:
-        """Lay out the clone."""
+    def __init__(self, folder: Path, prometheus_url: str, endpoint_url: str) -> None:
+        """Lay out the clone; the two URLs stand for those that the README names."""
         self._clone = self._here = folder / "clone"
         self._stood = folder / "stood"
-        self._url = prometheus_url
+        self._url, self._endpoint = prometheus_url, endpoint_url
         shutil.copytree(REPOSITORY / "config/examples", self._clone / "config/examples")
         for name in CLONED:
             shutil.copy(REPOSITORY / name, self._clone / name)
@@ -44,7 +45,8 @@ class Walk:
         if command.words[:2] == ["headgate", "run"]:
             return self._until_a_tick(command)
         # Of one command's shell only the place is kept for the next.
-        script = f"{command.text}pwd > '{self._stood}'"
+        text = command.text.replace(README_ENDPOINT, self._endpoint)
+        script = f"{text}pwd > '{self._stood}'"
         ran = subprocess.run(
             ["bash", "-e", "-o", "pipefail", "-c", script],
             cwd=self._here,
