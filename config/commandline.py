@@ -62,9 +62,10 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 def run(group: click.Group) -> None:
     """Run a program and exit: 0 fine, 1 with one line on stderr that says what is wrong, 2 usage."""
     try:
-        group.main(standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
+        # Without its standalone mode click returns what `Context.exit` was given.
+        code = group.main(standalone_mode=False)
+        if isinstance(code, int) and code:
+            sys.exit(code)
     except click.exceptions.Abort:
         click.echo("Stopped.", err=True)
         sys.exit(130)

@@ -1,10 +1,28 @@
-"""Write a text so that a reader sees the whole file or none of it."""
+"""Read texts, packed or not, and write them so that a reader sees the whole file or none of it."""
 
+import gzip
 import os
 import tempfile
+import zlib
 from pathlib import Path
 
 from models.errors import InputError
+
+_GZIP = b"\x1f\x8b"
+
+
+def read_text(path: Path) -> str:
+    """Return a file's text, unpacked where it is gzip: a ConfigMap holds a large profile that way.
+
+    Raises OSError, also for a packed file that is damaged, and UnicodeDecodeError.
+    """
+    data = path.read_bytes()
+    if data.startswith(_GZIP):
+        try:
+            data = gzip.decompress(data)
+        except (EOFError, zlib.error):
+            raise OSError(0, "is a damaged gzip file") from None
+    return data.decode("utf-8")
 
 
 def replace_text(text: str, path: Path) -> None:

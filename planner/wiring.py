@@ -10,6 +10,7 @@ from config.clusterstate import read_cluster_state
 from config.loading import Loaded, load
 from config.metrics import read_metrics
 from config.schema import DeploymentSettings
+from config.textfile import read_text
 from models.artifact import LayoutProfile, Profile, ProfileArtifact, parse
 from models.errors import ArtifactError, ConfigError
 from models.observation import Gap
@@ -48,7 +49,7 @@ def read_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Loade
 def read_profile(path: Path, model: str | None = None) -> Profile:
     """Read a profile artifact; raises ArtifactError that says how to get one."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text(path)
     except FileNotFoundError:
         raise ArtifactError(
             f"{path}: no such profile; make one with: headgate-profiler sweep --model {model or 'NAME'} "

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from config import textfile
 from models.artifact import Profile, parse
 from models.errors import ArtifactError
 
@@ -14,7 +15,7 @@ def read_profile(path: Path) -> Profile:
 def read_text(path: Path) -> str:
     """Return a profile's text; raises ArtifactError when there is none to read."""
     try:
-        return path.read_text(encoding="utf-8")
+        return textfile.read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text, and profiles are JSON"
         raise ArtifactError(f"{path}: cannot be read: {reason}") from None

@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import kubernetes_validate
 import pytest
 
-from config.template import parse_template, read_template
+from config.template import NUMBERS, WORDS, parse_template, read_template
 from models.errors import ConfigError
+from tests.components import REPOSITORY
 
 VALUES: dict[str, str | int] = {
     "name": "s-tp4",
@@ -125,3 +127,16 @@ def test_a_flag_replaces_the_annotation() -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"absent\.yaml: no such file"):
         read_template(tmp_path / "absent.yaml")
+
+
+def test_the_example_is_a_candidate_that_a_cluster_would_take() -> None:
+    """`config/examples/candidate.yaml` is where users start from."""
+    template = read_template(REPOSITORY / "config/examples/candidate.yaml")
+    values: dict[str, str | int] = dict.fromkeys(WORDS, "x") | dict.fromkeys(NUMBERS, 4)
+
+    objects, endpoint = template.render(values)
+
+    assert [each["kind"] for each in objects] == ["Deployment", "Service"]
+    assert endpoint == "http://x.x:8000"
+    for each in objects:
+        kubernetes_validate.validate(each, "1.34", strict=True)

@@ -1,5 +1,6 @@
 """Publishing: the artifact reads back as it was, is the same each time, and appears whole or not at all."""
 
+import gzip
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from models.artifact import ProfileArtifact, Question, dump, parse
 from models.errors import ArtifactError, InputError
 from models.mix import RequestMix
 from models.values import Role
+from planner.wiring import read_profile
 from profiler.order import Order
 from profiler.publish import profile
 from profiler.wiring import bench
@@ -81,3 +83,15 @@ def test_a_place_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
 
     with pytest.raises(InputError, match=r"profile\.json: cannot be written"):
         replace_text(dump(ARTIFACT), tmp_path / "file" / "profile.json")
+
+
+def test_a_profile_reads_alike_packed_and_plain(tmp_path: Path) -> None:
+    """A large profile lies packed in its ConfigMap, and is mounted as it is."""
+    packed, plain = tmp_path / "profile.json.gz", tmp_path / "profile.json"
+    packed.write_bytes(gzip.compress(TEXT.encode()))
+    plain.write_text(TEXT)
+
+    assert read_profile(packed) == read_profile(plain)
+    packed.write_bytes(gzip.compress(TEXT.encode())[:-20])
+    with pytest.raises(ArtifactError, match="is a damaged gzip file"):
+        read_profile(packed)
