@@ -82,6 +82,16 @@ def dynamo() -> Path:
     return python
 
 
+def peers() -> Path:
+    """Return the Python of the environment that holds the forecasting libraries to compare with."""
+    python = _cache() / "peers" / "bin" / "python"
+    if not (python.parent.parent / "pins.txt").is_file():
+        absent(
+            "forecasting peers", f"looked in {python.parent.parent}; run tests/tools/make-peers-environment"
+        )
+    return python
+
+
 def silicon() -> None:
     """Ask for the optional database of measured kernels."""
     if importlib.util.find_spec("aiconfigurator_core") is None:

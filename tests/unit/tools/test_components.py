@@ -34,6 +34,7 @@ def _put(folder: Path, *names: str, mode: int = 0o755) -> Path:
     [
         (components.kube_assets, "tests/tools/build-kube-apiserver"),
         (components.dynamo, "tests/tools/make-dynamo-environment"),
+        (components.peers, "tests/tools/make-peers-environment"),
     ],
 )
 def test_an_absent_server_skips_with_its_remedy_and_fails_where_required(
