@@ -35,8 +35,8 @@ class Target:
 TARGETS = (
     # Bulk: input throughput per saturated prefill GPU, 108,000 to 116,000. First token: median at one user.
     Target("trtllm", "gpt-oss-120b", Parallelism(), 112e3, Parallelism(), 0.0397, START),
-    # Bulk: the start burst, users * ISL / p99 TTFT / prefill GPUs of the runs on 8-GPU prefill workers, less the
-    # latency of one prompt: 9,000 to 9,300.
+    # Bulk: the start burst, users * ISL / p99 TTFT / prefill GPUs of the runs on 8-GPU prefill workers, the
+    # latency of one prompt left out: 9,000 to 9,300.
     Target(
         "sglang",
         "deepseek-r1",
