@@ -16,13 +16,17 @@ MOST_REPLICAS = 100_000
 MOST_GPUS = 1_000_000
 
 
+# Models that may compete beside the last value, the seasons and their blends, in order of trust.
+FORECASTERS = ("fourier", "ets", "prophet", "boosting")
+
+
 @dataclass(frozen=True, slots=True)
 class ForecastPolicy:
     """Say how demand is forecast.
 
     Times in seconds. `levels` are the quantiles handed to sizing, `operating_level` the one by which models
     are compared and coverage is tracked. `reach_s` is how far paths extend. `calendar` holds time zone,
-    holidays and declared events.
+    holidays and declared events. `forecasters` are those of FORECASTERS that compete.
     """
 
     grid_s: float = 60.0
@@ -35,6 +39,7 @@ class ForecastPolicy:
     refit_s: float = 3600.0
     enabled: bool = True
     calendar: Calendar = PLAIN
+    forecasters: tuple[str, ...] = FORECASTERS
 
 
 @dataclass(frozen=True, slots=True)

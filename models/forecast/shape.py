@@ -38,7 +38,7 @@ class Shape:
         end = self.index(origins_s)
         ahead = np.rint(horizons_s / self.step_s).astype(np.intp)
         out = np.empty((len(origins_s), len(horizons_s)))
-        window = np.minimum(_level_window(horizons_s), self.level_window_s)
+        window = np.minimum(level_window(horizons_s), self.level_window_s)
         for length_s in np.unique(window):
             count = steps_in(length_s, self.step_s)
             ratio, rest = self._level(recent, origins_s, end, unit, count)
@@ -76,6 +76,6 @@ class Shape:
         return ratio, level - expected * ratio
 
 
-def _level_window(horizons_s: Floats) -> Floats:
+def level_window(horizons_s: Floats) -> Floats:
     """Return how much of the past says most about a horizon: 5, 10, 20 minutes and so on, doubling."""
     return np.asarray(MIN_LEVEL_S * 2 ** np.floor(np.log2(np.maximum(horizons_s / MIN_LEVEL_S, 1.0))))

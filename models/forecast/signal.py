@@ -6,22 +6,15 @@ import numpy as np
 
 from models.calendar import Event, factors
 from models.forecast.backtest import horizons, look_back, origin_step, origins, pinball, roll
-from models.forecast.base import Fitted, NotYet
+from models.forecast.base import NotYet
 from models.forecast.candidates import candidates
 from models.forecast.conformal import PRIOR_SCORES, Calibration, calibrate
 from models.forecast.events import last_plain, told, without
+from models.forecast.pool import Contender, Pool, pool
 from models.forecast.selection import MIN_ORIGINS, Judged, choose
+from models.forecast.staged import Memory
 from models.policy import ForecastPolicy
 from models.series import Floats, Series
-
-
-@dataclass(frozen=True, slots=True)
-class Contender:
-    """Pair a fitted model with its bands."""
-
-    name: str
-    model: Fitted
-    bands: Calibration
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +26,7 @@ class SignalFit:
     bands are of demand without them. `contenders` are all who competed, the baseline first.
     """
 
-    chosen: Contender
+    chosen: Contender | Pool
     baseline: Contender
     why: str
     fallback: str | None
@@ -51,10 +44,12 @@ class Path:
     fallback: str | None
 
 
-def fit_signal(series: Series, until_s: float, policy: ForecastPolicy) -> SignalFit | NotYet:
+def fit_signal(
+    series: Series, until_s: float, policy: ForecastPolicy, memory: Memory | None = None
+) -> SignalFit | NotYet:
     """Fit, backtest, calibrate and choose on what was measured before `until_s`.
 
-    Steps may have any length; the same series gives the same fit.
+    Steps may have any length; the same series gives the same fit, with a `memory` of slow fits or without.
     """
     measured = series.window(-np.inf, until_s)
     events = told(policy.calendar.events, measured)
@@ -65,7 +60,7 @@ def fit_signal(series: Series, until_s: float, policy: ForecastPolicy) -> Signal
     count = min(2 * window, _origins_at_hand(series, until_s, every_s))
     origins_s = origins(until_s, count, every_s, series.start_s % series.step_s)
     names, models, refused = [], [], []
-    for candidate in candidates(policy, every_s):
+    for candidate in candidates(policy, every_s, memory):
         fitted = candidate.fit(series)
         if isinstance(fitted, NotYet):
             refused.append(fitted.reason)
@@ -77,18 +72,21 @@ def fit_signal(series: Series, until_s: float, policy: ForecastPolicy) -> Signal
     tests = [roll(model, series, origins_s, judged_s) for model in models]
     bands = calibrate(tests, policy.levels, policy.operating_level, window)
     contenders = [Contender(n, m, b) for n, m, b in zip(names, models, bands, strict=True)]
-    judged = [
-        _judge(c, test.actual[-window:], window, policy.operating_level)
-        for c, test in zip(contenders, tests, strict=True)
-    ]
+    actual = tests[0].actual[-window:]
+    judged = [_judge(c, actual, policy.operating_level) for c in contenders]
+    everyone: list[Contender | Pool] = [*contenders]
+    if len(contenders) > 1:
+        blend = pool(contenders, np.stack([j.loss for j in judged]), every_s)
+        everyone.append(blend)
+        judged.append(_judge(blend, actual, policy.operating_level))
     choice = choose(judged, origins_s[-window:], judged_s, policy.operating_level)
     fallback = choice.fallback or _too_young(bands[0], every_s)
     fallback = fallback if policy.enabled else "forecasting is off"
     answers = 0 if fallback else choice.index
     return SignalFit(
-        chosen=contenders[answers],
+        chosen=everyone[answers],
         baseline=contenders[0],
-        why="; ".join([choice.why, *dict.fromkeys(refused)]),
+        why="; ".join([_told(choice.why, everyone[answers]), *dict.fromkeys(refused)]),
         fallback=fallback,
         coverage=judged[answers].coverage,
         events=events,
@@ -106,15 +104,14 @@ def path(fit: SignalFit, recent: Series, origin_s: float, horizons_s: Floats) ->
     resumed_s = last_plain(measured, recent)
     if resumed_s is not None:
         origin_s, horizons_s = resumed_s, horizons_s + origin_s - resumed_s
-    at = np.array([origin_s])
-    point = fit.chosen.model.predict(recent, at, horizons_s)[0]
-    if np.isfinite(point).all():
-        return Path(fit.chosen.name, fit.chosen.bands.paths(point, horizons_s) * factor, fit.fallback)
-    point = fit.baseline.model.predict(recent, at, horizons_s)[0]
-    if not np.isfinite(point).all():
+    said = fit.chosen.quantiles(recent, origin_s, horizons_s)
+    if said is not None:
+        return Path(fit.chosen.name, said * factor, fit.fallback)
+    said = fit.baseline.quantiles(recent, origin_s, horizons_s)
+    if said is None:
         return None
     reason = fit.fallback or f"{fit.chosen.name} has no season to follow at this hour"
-    return Path(fit.baseline.name, fit.baseline.bands.paths(point, horizons_s) * factor, reason)
+    return Path(fit.baseline.name, said * factor, reason)
 
 
 def _origins_at_hand(series: Series, until_s: float, every_s: float) -> int:
@@ -124,8 +121,12 @@ def _origins_at_hand(series: Series, until_s: float, every_s: float) -> int:
     return max(int(span_s / every_s), 0) + 2
 
 
-def _judge(contender: Contender, actual: Floats, window: int, operating: float) -> Judged:
-    issued = contender.bands.issued[-window:]
+def _told(why: str, answering: Contender | Pool) -> str:
+    return f"{why}; made of {answering.shares}" if isinstance(answering, Pool) else why
+
+
+def _judge(contender: Contender | Pool, actual: Floats, operating: float) -> Judged:
+    issued = contender.issued[-len(actual) :]
     unknown = np.isnan(issued) | np.isnan(actual)
     with np.errstate(invalid="ignore"):
         hit = np.where(unknown, np.nan, actual <= issued + 1e-9 * np.abs(issued))

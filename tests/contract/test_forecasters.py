@@ -5,6 +5,7 @@ import pytest
 
 from models.forecast.base import Fitted, Forecaster, NotYet
 from models.forecast.candidates import candidates
+from models.forecast.staged import Memory
 from models.policy import ForecastPolicy
 from models.series import Floats, Series
 from tests.demand import DAY_S, SUNDAY_S, changed, diurnal, flat, nightly_batch, with_gap
@@ -12,12 +13,27 @@ from tests.demand import DAY_S, SUNDAY_S, changed, diurnal, flat, nightly_batch,
 HORIZONS_S = 60.0 * np.array([1.0, 5.0, 15.0, 30.0, 60.0])
 DAYS = 15
 NOW_S = SUNDAY_S + DAYS * DAY_S
-FORECASTERS = candidates(ForecastPolicy())
+MEMORY = Memory()
+SLOW = ("AR + Fourier", "ETS (day)", "Prophet", "boosting")
+FORECASTERS = candidates(ForecastPolicy(), memory=MEMORY)
+
+
+SEASONS = [f for f in FORECASTERS if f.name.startswith("seasonal")]
 
 
 @pytest.fixture(params=FORECASTERS, ids=lambda f: f.name)
 def forecaster(request: pytest.FixtureRequest) -> Forecaster:
     return request.param  # type: ignore[no-any-return]
+
+
+def slack(forecaster: Forecaster, without: float) -> float:
+    """Return the tolerance on a smooth day: 5 % for a model of it, `without` for one that knows no season.
+
+    Trees aim at the 0.9 quantile, which stands 9 % above the mean of 12 requests/s over a minute.
+    """
+    if forecaster.name == "boosting":
+        return 0.15
+    return 0.05 if forecaster.name in SLOW or "season" in forecaster.name else without
 
 
 def fitted(forecaster: Forecaster, series: Series) -> Fitted:
@@ -50,7 +66,7 @@ def test_a_daily_swing_is_forecast_within_its_noise(forecaster: Forecaster) -> N
     said = predict(forecaster, diurnal(DAYS), at_s)
     truth = 20.0 * (1 + 0.6 * np.sin(2 * np.pi * HORIZONS_S / DAY_S))
 
-    assert said == pytest.approx(truth, rel=0.05 if "season" in forecaster.name else 0.20)
+    assert said == pytest.approx(truth, rel=slack(forecaster, 0.20))
 
 
 def test_the_same_series_gives_the_same_forecast(forecaster: Forecaster) -> None:
@@ -129,7 +145,9 @@ def test_a_level_shift_is_followed_within_its_window(forecaster: Forecaster, rat
     series = diurnal(DAYS)
     shifted = changed(series, DAYS * 1440 - 30, 30, ratio)
 
-    assert predict(forecaster, shifted) == pytest.approx(ratio * predict(forecaster, series), rel=0.05)
+    # Trees ask whether such a level was ever left again, and where the day before stood.
+    rel = 0.25 if forecaster.name == "boosting" else 0.10 if forecaster.name in SLOW else 0.05
+    assert predict(forecaster, shifted) == pytest.approx(ratio * predict(forecaster, series), rel=rel)
 
 
 def test_a_nightly_batch_is_foreseen_to_the_minute() -> None:
@@ -158,13 +176,13 @@ def test_longer_steps_are_as_good(forecaster: Forecaster, step_s: float) -> None
     truth = 20.0 * (1 + 0.6 * np.sin(2 * np.pi * middle_s / DAY_S))
 
     # Without a season an hourly level is half an hour old and knows nothing of the four to come.
-    assert said == pytest.approx(truth, rel=0.05 if "season" in forecaster.name else 0.5)
+    assert said == pytest.approx(truth, rel=slack(forecaster, 0.5))
 
 
 def test_a_first_day_has_no_season_and_says_so(forecaster: Forecaster) -> None:
     made = forecaster.fit(diurnal(0.5))
 
-    if "season" in forecaster.name:
+    if forecaster.name != "last value":
         assert isinstance(made, NotYet)
         assert "of history" in made.reason
     else:
@@ -186,7 +204,9 @@ def test_the_clock_change_of_a_country_is_no_event(forecaster: Forecaster) -> No
     made = fitted(forecaster, moved)
 
     said = made.predict(moved, np.array([NOW_S + shift]), HORIZONS_S)[0]
-    assert said == pytest.approx(predict(forecaster, series), rel=1e-9)
+    # Ten days on, the same minutes lie on other days of the week, which some models tell apart.
+    rel = 0.02 if forecaster.name in SLOW else 1e-9
+    assert said == pytest.approx(predict(forecaster, series), rel=rel)
 
 
 def test_sparse_demand_never_explodes(forecaster: Forecaster) -> None:
@@ -195,7 +215,8 @@ def test_sparse_demand_never_explodes(forecaster: Forecaster) -> None:
     series = Series.of(rng.poisson(0.2, DAYS * 1440) / 60.0, SUNDAY_S)
     said = fitted(forecaster, series).predict(series, NOW_S - 300.0 * np.arange(0.0, 500.0), HORIZONS_S)
 
-    assert np.nanmean(said) <= 2.5 * 0.2 / 60.0
+    # Nine of ten minutes have at most one request: trees that aim there say as much.
+    assert np.nanmean(said) <= (1.0 if forecaster.name == "boosting" else 2.5 * 0.2) / 60.0
     assert np.nanmax(said) <= 10 * series.values.max()
 
 
@@ -208,8 +229,8 @@ def test_demand_that_the_season_does_not_expect_is_carried_and_not_multiplied() 
     values[begin : begin + 30] = 20.0
     awake = Series(series.start_s, series.step_s, values, series.known)
 
-    assert predict(candidates(ForecastPolicy())[-1], awake, at_s) == pytest.approx(np.full(5, 20.0), rel=0.05)
-    assert predict(candidates(ForecastPolicy())[-2], awake, at_s) == pytest.approx(np.full(5, 20.0), rel=0.05)
+    assert predict(SEASONS[1], awake, at_s) == pytest.approx(np.full(5, 20.0), rel=0.05)
+    assert predict(SEASONS[0], awake, at_s) == pytest.approx(np.full(5, 20.0), rel=0.05)
 
 
 def test_a_resting_class_is_foreseen_to_wake_by_the_clock() -> None:
