@@ -3,10 +3,11 @@
 A backend joins with one `Case` in `CASES`. Where it needs a component that is absent, `opened` skips.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from math import isfinite
+from typing import Any
 
 import pytest
 
@@ -16,13 +17,19 @@ from models.artifact import Phase
 from models.engine import Engine
 from models.hardware import Hardware
 from models.values import Parallelism, Role
+from profiler.cluster import Manifest
 from profiler.measure.backend import Backend, Measurement, Refusal, Replica, SweepPoint
+from profiler.measure.deployed.backend import Deployed, ShortMemory
+from profiler.measure.deployed.deployer import Deployer
 from profiler.measure.endpoint.backend import Endpoint
 from profiler.measure.endpoint.policy import EndpointPolicy
 from profiler.measure.roofline.estimator import Roofline
 from profiler.measure.silicon.estimator import Silicon
 from tests import components
 from tests.openai_engine import Behaviour, Clockwork, serving
+from tests.unit.deployed.fake_cluster import FakeClock, FakeCluster
+from tests.unit.deployed.stage import READY, SETTING, template
+from tests.unit.deployed.test_deployer import POLICY
 
 PHASES = {
     Role.PREFILL: (Phase.PREFILL,),
@@ -74,6 +81,28 @@ def _endpoint() -> Iterator[Backend]:
         yield Endpoint(policy, Roofline(arch, reference.hardware("GB200"), reference.engine("vllm")))
 
 
+class _ReadyCluster(FakeCluster):
+    """Start every candidate at once, as a cluster with idle GPUs and a loaded image would."""
+
+    def create(self, manifest: Mapping[str, Any], dry_run: bool = False) -> Manifest:
+        made = super().create(manifest, dry_run)
+        self.status(made["kind"], made["metadata"]["name"], READY)
+        return made
+
+
+@contextmanager
+def _job() -> Iterator[Backend]:
+    """Deploy into a cluster in memory; what is measured at the endpoint is a real engine of known times."""
+    with serving(Clockwork(prefill_base_s=0.005, prefill_s_per_token=40e-6), Behaviour()) as server:
+        prior, clock = Roofline(*_deepseek()), FakeClock()
+        deployer = Deployer(_ReadyCluster(), POLICY, lambda _: None, lambda _: None, clock, clock.sleep)
+
+        def connect(role: Role, layout: Parallelism, url: str) -> Backend:
+            return Endpoint(EndpointPolicy(server.url, "tiny", {role: layout}, 50_000, 8192), prior)
+
+        yield Deployed(template(), SETTING, POLICY, deployer, connect, prior, ShortMemory(), "contract")
+
+
 def _deepseek() -> tuple[Architecture, Hardware, Engine]:
     return reference.architecture("deepseek-r1"), reference.hardware("GB200"), reference.engine("sglang")
 
@@ -94,6 +123,14 @@ CASES = (
         refuses=((Role.AGGREGATED, TP1), (Role.PREFILL, TP4)),
         sizes=((128.0, 2.0), (1024.0, 2.0), (1024.0, 6.0)),
         # A live engine on a busy machine: an answer may come some milliseconds late.
+        noise_ratio=0.5,
+    ),
+    Case(
+        "job",
+        _job,
+        serves=((Role.AGGREGATED, TP4),),
+        refuses=_TOO_SMALL,
+        sizes=((128.0, 2.0), (1024.0, 2.0), (1024.0, 6.0)),
         noise_ratio=0.5,
     ),
 )
