@@ -12,6 +12,7 @@ COMMANDS = {
     "recommend": "Make one dry-run recommendation from live metrics.",
     "replay": "Replay a trace on a simulated fleet under several policies.",
     "size": "Answer a capacity question from a profile.",
+    "backtest": "Judge forecasters side by side on a measured series.",
     "config": "Check and show the configuration.",
 }
 

@@ -9,13 +9,18 @@ import numpy as np
 from models.forecast.backtest import origin_step, origins, roll
 from models.forecast.base import Fitted, NotYet
 from models.forecast.candidates import candidates
+from models.forecast.pool import Pool
 from models.forecast.signal import SignalFit, fit_signal, path
+from models.forecast.staged import Memory
 from models.policy import ForecastPolicy
 from models.series import Flags, Floats, Series
 
 # What a tick hands over of the recent past: two hours of minutes, and on coarse steps 24 of them.
 RECENT_S = 7200.0
 RECENT_STEPS = 24
+
+# What a blend of several models is called, whatever their weights.
+BLEND = "blend"
 
 # Reads seconds of any clock; models may not read one themselves.
 Clock = Callable[[], float]
@@ -134,16 +139,18 @@ def _fits(
     series: Series, policy: ForecastPolicy, origins_s: Floats, diary: _Diary, clock: Clock
 ) -> Iterator[tuple[int, int, SignalFit]]:
     """Yield each fit with the first and the last origin, exclusive, that are asked of it."""
+    memory = Memory()
     due_s = policy.refit_s * np.floor(origins_s / policy.refit_s + 1e-9)
     starts = np.flatnonzero(np.diff(due_s, prepend=-np.inf))
     for first, last in zip(starts, [*starts[1:], len(origins_s)], strict=True):
         at_s = float(due_s[first])
         begun_s = clock()
-        fit = fit_signal(series, at_s, policy)
+        fit = fit_signal(series, at_s, policy, memory)
+        memory.turn()
         diary.fitting_s += clock() - begun_s
         if isinstance(fit, NotYet):
             continue
-        diary.fits.append(Refit(at_s, fit.chosen.name, fit.why, fit.fallback))
+        diary.fits.append(Refit(at_s, _label(fit), fit.why, fit.fallback))
         yield int(first), int(last), fit
 
 
@@ -163,7 +170,12 @@ def _ask(
             into[:, i] = path_said.quantiles
             diary.own[name][i] = path_said.model == (name or fit.chosen.name)
             if not name:
-                diary.answers[i] = path_said.model
+                diary.answers[i] = _label(fit) if diary.own[name][i] else path_said.model
+
+
+def _label(fit: SignalFit) -> str:
+    """Return the name of what was chosen, without the weights of a blend: they change at every fit."""
+    return BLEND if isinstance(fit.chosen, Pool) else fit.chosen.name
 
 
 def _came(series: Series, origins_s: Floats, horizons_s: Floats) -> Floats:

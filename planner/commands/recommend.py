@@ -31,6 +31,10 @@ class Moment(click.ParamType[float]):
 
     name = "rfc3339"
 
+    def __init__(self, first_year: int = _FIRST_YEAR) -> None:
+        """Refuse times before a year in which nothing can have been measured."""
+        self._first_year = first_year
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return Unix seconds; a time without a zone is a usage error."""
         if isinstance(value, float):
@@ -41,8 +45,8 @@ class Moment(click.ParamType[float]):
             self.fail(f"{value!r} is not a time; write for example 2026-11-27T09:30:00Z", param, ctx)
         if moment.tzinfo is None:
             self.fail(f"{value!r} has no time zone; add Z for UTC", param, ctx)
-        if moment.year < _FIRST_YEAR:
-            self.fail(f"{value!r} lies before {_FIRST_YEAR}, when nothing was measured", param, ctx)
+        if moment.year < self._first_year:
+            self.fail(f"{value!r} lies before {self._first_year}, when nothing was measured", param, ctx)
         return moment.timestamp()
 
 
