@@ -14,6 +14,7 @@ HEAVY = (
     "aiohttp",
     "altair",
     "apscheduler",
+    "holidays",
     "kubernetes",
     "pandas",
     "prometheus_api_client",

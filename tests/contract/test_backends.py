@@ -123,7 +123,7 @@ CASES = (
         refuses=((Role.AGGREGATED, TP1), (Role.PREFILL, TP4)),
         sizes=((128.0, 2.0), (1024.0, 2.0), (1024.0, 6.0)),
         # A live engine on a busy machine: an answer may come some milliseconds late.
-        noise_ratio=0.5,
+        noise_ratio=1.0,
     ),
     Case(
         "job",
@@ -131,7 +131,7 @@ CASES = (
         serves=((Role.AGGREGATED, TP4),),
         refuses=_TOO_SMALL,
         sizes=((128.0, 2.0), (1024.0, 2.0), (1024.0, 6.0)),
-        noise_ratio=0.5,
+        noise_ratio=1.0,
     ),
 )
 
