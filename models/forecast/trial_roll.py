@@ -80,7 +80,7 @@ def live_through(
     clock: Clock,
     watch: Watch = lambda share: None,
 ) -> Lived:
-    """Forecast from each origin after `from_s` to the end of the series, as the planner would have.
+    """Forecast from each origin from `from_s` on to the end of the series, as the planner would have.
 
     `policy` names three levels (1 - q, one half, q) and reaches to the longest horizon; all horizons are
     whole steps. Fits happen at multiples of `policy.refit_s` and see only what came before.
@@ -88,8 +88,10 @@ def live_through(
     every_s = origin_step(series.step_s)
     names = [c.name for c in candidates(policy, every_s)]
     until_s = series.end_s - float(horizons_s.min())
-    count = max(math.floor((until_s - from_s) / every_s + 1e-9), 0)
-    origins_s = origins(until_s, count, every_s, series.start_s % series.step_s)
+    phase_s = series.start_s % series.step_s
+    last_s = float(origins(until_s, 1, every_s, phase_s)[0])
+    count = max(math.floor((last_s - from_s) / every_s + 1e-9) + 1, 0)
+    origins_s = origins(last_s, count, every_s, phase_s)
     diary = _Diary.blank(names, len(origins_s), len(horizons_s))
     for first, last, fit in _fits(series, policy, origins_s, diary, clock):
         for i in range(first, last):

@@ -1,4 +1,4 @@
-"""Set our forecasts beside those of peers: `python -m tests.bench.forecast_peers [SERIES ...]`.
+"""Set our forecasts beside those of peers: `python -m tests.bench.forecast_peers [--quick] [SERIES ...]`.
 
 The peers are Dynamo's four load predictors and statsforecast's automatic models, on real series. All get the
 conformal bands that ours get, so that only the forecast differs. Ratios are pinball losses at 0.9, ours over
@@ -22,6 +22,8 @@ from tests.bench.peer_points import Peer, peers
 from tests.components import trace
 
 LEVEL = 0.9
+# Leaves out the peers that take minutes.
+QUICK = "--quick"
 DAY_S = 86_400.0
 MINUTE_S, HOUR_S = 60.0, 3600.0
 
@@ -75,14 +77,14 @@ CASES = {
 }
 
 
-def measure(name: str, policy: ForecastPolicy) -> Result:
+def measure(name: str, policy: ForecastPolicy, quick: bool = False) -> Result:
     """Judge ours on one series, and every peer beside it."""
     case = CASES[name]
     series = case.read()
     from_s = None if case.judged_s is None else series.end_s - case.judged_s
     trial = judge(name, series, policy, case.horizons_s, LEVEL, time.perf_counter, from_s)
     ratio, coverage = {}, {}
-    for peer in peers(series, trial.lived, policy, LEVEL):
+    for peer in peers(series, trial.lived, policy, LEVEL, quick):
         ratio[peer.name], coverage[peer.name] = beside(trial, peer)
     return Result(trial, ratio, coverage)
 
@@ -100,12 +102,12 @@ def beside(trial: Trial, peer: Peer) -> tuple[Floats, Floats]:
     return np.nanmean(lost[0], axis=0) / np.nanmean(lost[1], axis=0), np.nanmean(hit, axis=0)
 
 
-def run(names: Sequence[str] = ()) -> dict[str, str]:
-    """Measure the named series, or all."""
+def run(names: Sequence[str] = (), quick: bool = False) -> dict[str, str]:
+    """Measure the named series, or all; `quick` without the peers that take minutes."""
     policy = ForecastPolicy()
     figures, results = {}, []
     for name in names or CASES:
-        result = measure(name, policy)
+        result = measure(name, policy, quick)
         results.append(result)
         figures.update(_figures(result))
     return {**figures, **_summary(results)}
@@ -146,9 +148,11 @@ def _geometric(ratios: Floats) -> float:
 
 def main(names: Sequence[str]) -> None:
     """Print one line a figure."""
+    quick = QUICK in names
+    names = [name for name in names if name != QUICK]
     if unknown := set(names) - set(CASES):
         sys.exit(f"no series {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
-    for figure, value in run(names).items():
+    for figure, value in run(names, quick).items():
         print(f"  {figure:<48} {value}", flush=True)
 
 

@@ -39,8 +39,12 @@ class Peer:
     high: Floats
 
 
-def peers(series: Series, lived: Lived, policy: ForecastPolicy, level: float) -> list[Peer]:
+def peers(
+    series: Series, lived: Lived, policy: ForecastPolicy, level: float, quick: bool = False
+) -> list[Peer]:
     """Return every peer's quantiles over the origins that were lived through; those of slow ones over some.
+
+    `quick` leaves the slow ones out.
 
     Each is asked from one calibration window before the first, so that its bands have errors to rest on.
     """
@@ -52,7 +56,7 @@ def peers(series: Series, lived: Lived, policy: ForecastPolicy, level: float) ->
     thin = max(len(lived.origins_s) // ENOUGH_ORIGINS, 1)
     few_s = full_s[np.rint((full_s - series.start_s) / every_s).astype(np.intp) % thin == 0]
     found = []
-    for origins_s, share, slow in ((full_s, 1, False), (few_s, thin, True)):
+    for origins_s, share, slow in ((full_s, 1, False), (few_s, thin, True))[: 1 if quick else 2]:
         points = _points(series, lived.horizons_s, origins_s, slow)
         issued = _banded(points, series, lived, origins_s, window // share, level)
         found += [Peer(name, origins_s, high) for name, high in issued.items()]
