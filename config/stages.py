@@ -2,16 +2,36 @@
 
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AwareDatetime, Field, model_validator
 
 from config.quantities import Count, Duration, Share, at_most
 from config.section import Problems, Section, refuse
-from models.policy import LONGEST_REACH_S, DecidePolicy, ForecastPolicy
+from models.calendar import Calendar, Event
+from models.policy import FORECASTERS, LONGEST_REACH_S, DecidePolicy, ForecastPolicy
 
 _FORECAST = ForecastPolicy()
 _DECIDE = DecidePolicy()
 
 Level = Annotated[Share, Field(gt=0, lt=1)]
+
+
+class EventSettings(Section):
+    """One declared event."""
+
+    name: str = Field(min_length=1, description="What it is called; events of one name are alike.")
+    start: AwareDatetime = Field(description="When it begins, with an offset: 2026-11-27T00:00:00+01:00.")
+    end: AwareDatetime = Field(description="When it is over.")
+    factor: Annotated[float, Field(ge=0, le=1000)] | None = Field(
+        default=None,
+        description="What demand is multiplied by: 3 is three times, 0 is a maintenance window that lets "
+        "nothing through. null: as in earlier events of the name, and no change before there was one.",
+    )
+
+    @model_validator(mode="after")
+    def _ends_after_it_begins(self) -> "EventSettings":
+        if self.end <= self.start:
+            refuse([(("end",), "is not after `start`")])
+        return self
 
 
 class ForecastSettings(Section):
@@ -64,9 +84,48 @@ class ForecastSettings(Section):
         description="How often models are fitted and compared anew, a duration.",
     )
 
+    forecasters: tuple[str, ...] = Field(
+        default=_FORECAST.forecasters,
+        max_length=len(FORECASTERS),
+        description="Models that compete beside the last value, the seasons and their blends: "
+        f"{', '.join(FORECASTERS)}. They are fitted four times a day; a fit of all to one signal takes some "
+        "seconds at first. Empty: none of them.",
+    )
+    timezone: str = Field(
+        default=_FORECAST.calendar.timezone,
+        description="Time zone of the people who cause the demand, an IANA name such as Europe/Berlin: days "
+        "and weeks are cut by its clock, through its clock changes.",
+    )
+    holidays: tuple[str, ...] = Field(
+        default=_FORECAST.calendar.holidays,
+        max_length=20,
+        description="Countries whose public holidays count, as ISO 3166 codes, with a subdivision where one "
+        "is meant: DE, DE-BY, US.",
+    )
+    events: tuple[EventSettings, ...] = Field(
+        default=(),
+        max_length=1000,
+        description="What is known to change demand: a sale, a launch, a maintenance window. Where several "
+        "overlap their factors multiply.",
+    )
+
     @model_validator(mode="after")
     def _is_consistent(self) -> "ForecastSettings":
         problems: Problems = []
+        for i, name in enumerate(self.forecasters):
+            if name not in FORECASTERS:
+                problems.append((("forecasters", i), f"is none of {', '.join(FORECASTERS)}"))
+            elif name in self.forecasters[:i]:
+                problems.append((("forecasters", i), "is listed twice"))
+        try:
+            Calendar(self.timezone)
+        except ValueError as error:
+            problems.append((("timezone",), f"is wrong: {error}"))
+        for i, code in enumerate(self.holidays):
+            try:
+                Calendar(holidays=(code,)).check()
+            except ValueError as error:
+                problems.append((("holidays", i), f"is wrong: {error}"))
         if any(high <= low for low, high in zip(self.levels, self.levels[1:], strict=False)):
             problems.append((("levels",), "do not rise strictly"))
         elif self.operating_level not in self.levels:
@@ -91,6 +150,12 @@ class ForecastSettings(Section):
             calibration_s=self.calibration_s,
             refit_s=self.refit_s,
             enabled=self.enabled,
+            forecasters=self.forecasters,
+            calendar=Calendar(
+                self.timezone,
+                self.holidays,
+                tuple(Event(e.name, e.start.timestamp(), e.end.timestamp(), e.factor) for e in self.events),
+            ),
         )
 
 

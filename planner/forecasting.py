@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.forecast.base import NotYet
+from models.forecast.events import silenced_s
 from models.forecast.signal import Path, SignalFit, fit_signal, path
+from models.forecast.staged import Memory
 from models.observation import Observation
 from models.policy import ForecastPolicy
 from models.prediction import Forecast, SignalForecast
@@ -54,6 +56,7 @@ class Forecasting:
         self._hold_s = hold_s
         self._history = History(span_s)
         self._kept: dict[tuple[str, Signal], _Kept] = {}
+        self._memory: dict[tuple[str, Signal], Memory] = {}
         steps = max(math.floor(policy.reach_s / policy.grid_s + 1e-9), 1)
         self._offsets_s = policy.grid_s * np.arange(1, steps + 1, dtype=np.float64)
 
@@ -106,7 +109,9 @@ class Forecasting:
             due_s = minute_s
         kept = self._kept.get((name, signal))
         if kept is None or kept.fitted_at_s != due_s:
-            fit = fit_signal(self._history.series(name, signal), due_s, self._policy)
+            memory = self._memory.setdefault((name, signal), Memory())
+            memory.turn()
+            fit = fit_signal(self._history.series(name, signal), due_s, self._policy, memory)
             kept = self._kept[name, signal] = _Kept(fit, due_s)
         return kept
 
@@ -117,7 +122,8 @@ class Forecasting:
         late_s = minute_s - origin_s
         if late_s > FORGOTTEN_S:
             return f"no demand was measured for {show_duration(late_s)}"
-        recent = self._history.series(name, signal, origin_s - max(RECENT_S, self._hold_s))
+        back_s = max(RECENT_S, self._hold_s) + silenced_s(self._policy.calendar.events, origin_s)
+        recent = self._history.series(name, signal, origin_s - back_s)
         horizons_s = np.ceil((self._offsets_s + late_s) / MINUTE_S - 1e-9) * MINUTE_S
         said = path(fit, recent, origin_s, horizons_s)
         if said is None:

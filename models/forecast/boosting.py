@@ -16,6 +16,7 @@ from models.forecast.logratio import SLACK, Sample, sample
 from models.forecast.moving import Running
 from models.forecast.recent import last_steps, robust_mean
 from models.forecast.regression import nearest
+from models.forecast.threads import one_thread
 from models.series import Flags, Floats, Series
 
 BIN_S = 300.0
@@ -67,7 +68,6 @@ class Boosting:
 
     def _grow(self, features: Floats, target: Floats) -> Any:
         from sklearn.ensemble import HistGradientBoostingRegressor
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unused-ignore]
 
         model = HistGradientBoostingRegressor(
             loss="quantile",
@@ -79,7 +79,7 @@ class Boosting:
             early_stopping=False,
             random_state=SEED,
         )
-        with threadpool_limits(limits=1):
+        with one_thread():
             return model.fit(features, target)
 
 
@@ -155,8 +155,6 @@ class _Grown:
 
     def predict(self, recent: Series, origins_s: Floats, horizons_s: Floats) -> Floats:
         """Return level times exp(what the trees say), shape (origins, horizons)."""
-        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped, unused-ignore]
-
         levels = np.stack([self._level(recent, origins_s, seconds) for seconds in WINDOWS_S], axis=1)
         # A window without a known step says what the next longer one does.
         for i in (1, 0):
@@ -167,7 +165,7 @@ class _Grown:
             shape = (rows.size, len(horizons_s))
             pairs = [np.repeat(origins_s[rows], shape[1]), np.tile(horizons_s, rows.size)]
             features = self.past.features(pairs[0], pairs[1], np.repeat(levels[rows], shape[1], axis=0))
-            with threadpool_limits(limits=1):
+            with one_thread("sklearn"):
                 said = (
                     self.trees.predict(features[:, self.used]).reshape(shape)
                     + levels[rows][:, nearest(horizons_s)]

@@ -15,6 +15,8 @@ from models.series import Series
 
 # Under this factor what is left of demand is too little to tell the rest from: the step is a gap.
 LEAST_FACTOR = 0.05
+# What a level is read from at most.
+LEVEL_S = 3600.0
 # An event of unknown factor is compared with the same hours a week before, or a day before; half of them must
 # be known.
 BACK_S = (7 * DAY_S, DAY_S)
@@ -50,6 +52,17 @@ def without(events: tuple[Event, ...], series: Series) -> Series:
     factor = factors(events, series.times_s, series.step_s)
     known = series.known & (factor >= LEAST_FACTOR)
     return Series(series.start_s, series.step_s, series.values / np.where(known, factor, 1.0), known)
+
+
+def silenced_s(events: Iterable[Event], origin_s: float) -> float:
+    """Return for how long before an origin events have left nothing to read a level from; 0 for none."""
+    silent = [e for e in events if e.factor is not None and e.factor < LEAST_FACTOR and e.start_s < origin_s]
+    since_s = origin_s
+    for event in sorted(silent, key=lambda e: e.end_s, reverse=True):
+        # A few minutes between two windows are no level either.
+        if event.end_s >= since_s - LEVEL_S:
+            since_s = min(since_s, event.start_s)
+    return origin_s - since_s
 
 
 def last_plain(series: Series, plain: Series) -> float | None:

@@ -75,11 +75,13 @@ def fit_signal(
     actual = tests[0].actual[-window:]
     judged = [_judge(c, actual, policy.operating_level) for c in contenders]
     everyone: list[Contender | Pool] = [*contenders]
+    last = None
     if len(contenders) > 1:
         blend = pool(contenders, np.stack([j.loss for j in judged]), every_s)
         everyone.append(blend)
         judged.append(_judge(blend, actual, policy.operating_level))
-    choice = choose(judged, origins_s[-window:], judged_s, policy.operating_level)
+        last = len(judged) - 1
+    choice = choose(judged, origins_s[-window:], judged_s, policy.operating_level, last)
     fallback = choice.fallback or _too_young(bands[0], every_s)
     fallback = fallback if policy.enabled else "forecasting is off"
     answers = 0 if fallback else choice.index

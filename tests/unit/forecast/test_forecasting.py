@@ -6,13 +6,14 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
+from models.calendar import Calendar, Event
 from models.policy import ForecastPolicy
 from models.prediction import Forecast, SignalForecast
 from models.series import Series
 from models.values import Signal
 from planner.forecasting import Forecasting, recent_peak
 from planner.ports import Forecaster
-from tests.demand import DAY_S, SUNDAY_S, diurnal, everywhere, flat, nightly_batch, seen, with_gap
+from tests.demand import DAY_S, SUNDAY_S, changed, diurnal, everywhere, flat, nightly_batch, seen, with_gap
 
 POLICY = ForecastPolicy()
 HOLD_S = 600.0
@@ -227,3 +228,24 @@ def test_the_recent_peak_of_a_silent_hold_time_is_the_latest_known() -> None:
 
     assert recent_peak(Series.of(values), 1200.0, 1800.0) == 10.0
     assert recent_peak(Series.of([np.nan]), 0.0, 60.0) == 0.0
+
+
+def test_after_a_long_maintenance_window_demand_is_expected_back() -> None:
+    """Four hours of nothing, declared: the level of before is in the path from the minute the window ends."""
+    end_s = SUNDAY_S + 3 * DAY_S
+    window = Event("maintenance", end_s - 4 * 3600.0, end_s + 300.0, 0.0)
+    policy = ForecastPolicy(calendar=Calendar(events=(window,)))
+    stopped = changed(flat(3, 10.0), 3 * 1440 - 240, 240, 0.0)
+    said = arrivals(forecasting(stopped, policy).forecast(end_s))
+
+    assert said.paths[2][:5] == pytest.approx([0.0] * 5)
+    assert said.paths[2][5:] == pytest.approx([10.0] * 25, rel=0.01)
+
+
+def test_a_sale_is_in_the_path_of_every_signal() -> None:
+    end_s = SUNDAY_S + 2 * DAY_S
+    policy = ForecastPolicy(calendar=Calendar(events=(Event("sale", end_s, end_s + DAY_S, 3.0),)))
+    said = forecasting(flat(2, 10.0), policy).forecast(end_s)
+
+    for signal in Signal:
+        assert said.signals["chat"][signal].paths[2] == pytest.approx([30.0] * 30, rel=0.01)
