@@ -94,7 +94,8 @@ def pool(contenders: Sequence[Contender], loss: Floats, every_s: float) -> Pool:
     columns = np.arange(len(horizons_s))
     weights = _weights(total[:, until, columns], count[until, columns])
     said = np.stack([contender.issued[-rows:] for contender in contenders])
-    mass = np.where(np.isnan(said), 0.0, weights)
+    # A blend of equal parts, before anything was compared, is not what is judged.
+    mass = np.where(np.isnan(said) | (count[until, columns] < LEAST_JUDGED), 0.0, weights)
     with np.errstate(invalid="ignore"):
         issued = (mass * np.nan_to_num(said)).sum(axis=0) / mass.sum(axis=0)
     return Pool(tuple(contenders), weights[:, -1], horizons_s, issued)

@@ -19,7 +19,7 @@ MARGIN_RATIO = 0.02
 # The winner of a few days is in part the luckiest: it must have lost this much less than a blend of all. On
 # four real series the winner by itself lost 0.96 to 1.09 times what the best model in hindsight did; the
 # blend 0.92 to 1.04.
-BLEND_RATIO = 0.05
+BLEND_RATIO = 0.2
 # The loss of one day decides, looked at every six hours; a shorter look would switch with the time of day.
 LOOK_S = 86_400.0
 CHECKPOINT_S = 21_600.0
@@ -64,7 +64,7 @@ def choose(
 ) -> Choice:
     """Choose among candidates, simplest first; the simplest that is not beaten stays.
 
-    Where the baseline is beaten, the candidate `blend` answers for the winner unless it lost clearly more.
+    Where the baseline is beaten, the candidate `blend` answers for the winner unless it lost clearly more or covers too little.
     """
     counted = np.flatnonzero(horizons_s >= min(SHORTEST_S, horizons_s[-1]))
     cost = np.stack([j.loss[:, counted] for j in judged])
@@ -79,7 +79,7 @@ def choose(
             fallback = (
                 f"{judged[demoted].name} lost {_lost(cost, demoted):.2f} times what {judged[0].name} did"
             )
-    if winner and blend in sound and blend is not None:
+    if winner and blend in sound and blend is not None and _short(judged[blend], operating) is None:
         versus = _against(cost[blend], cost[winner])
         winner = blend if versus is not None and versus.mean() <= 1.0 + BLEND_RATIO else winner
     why = _why(judged, winner, cost, horizons_s[counted], spacing(origins_s))

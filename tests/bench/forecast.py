@@ -1,5 +1,6 @@
 """Measure forecasts: time of a fit and of a tick, coverage and loss on recorded traffic."""
 
+import resource
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -10,13 +11,15 @@ import numpy as np
 from models.forecast.backtest import pinball
 from models.forecast.base import NotYet
 from models.forecast.signal import SignalFit, fit_signal, path
-from models.policy import ForecastPolicy
+from models.forecast.staged import Memory
+from models.policy import FORECASTERS, ForecastPolicy
 from models.series import Floats, Series
 from planner.forecasting import Forecasting
 from tests.demand import DAY_S, changed, conversation_week, diurnal, everywhere, seen, two_real_weeks
 
 POLICY = ForecastPolicy()
 HOUR = replace(POLICY, reach_s=3600.0)
+QUICK = replace(POLICY, forecasters=("fourier", "ets"))
 HORIZONS_S = (300.0, 900.0, 1800.0, 3600.0)
 ORIGIN_S = 300.0
 
@@ -60,17 +63,21 @@ def walk(series: Series, from_s: float, until_s: float, policy: ForecastPolicy =
 def _fits(
     series: Series, from_s: float, until_s: float, policy: ForecastPolicy
 ) -> Iterator[tuple[float, SignalFit]]:
-    fit, fitted_s = None, -1.0
+    fit, fitted_s, memory = None, -1.0, Memory()
     for now_s in np.arange(from_s, until_s, ORIGIN_S):
         due_s = policy.refit_s * np.floor(now_s / policy.refit_s)
         if due_s != fitted_s:
-            fit, fitted_s = fit_signal(series, float(due_s), policy), due_s
+            memory.turn()
+            fit, fitted_s = fit_signal(series, float(due_s), policy, memory), due_s
         if fit is not None and not isinstance(fit, NotYet):
             yield float(now_s), fit
 
 
 def coverage_after_shift(ratio: float, positions: int = 100, ahead_s: float = 900.0) -> float:
-    """Return the coverage of forecasts issued two horizons after demand changed its level."""
+    """Return the coverage of forecasts issued two horizons after demand changed its level.
+
+    Each position is another history, to which every model is fitted anew: the two slowest are left out.
+    """
     week = conversation_week()
     hits = []
     for i in range(positions):
@@ -78,7 +85,7 @@ def coverage_after_shift(ratio: float, positions: int = 100, ahead_s: float = 90
         minute = round((at_s - week.start_s) / 60.0)
         shifted = changed(week, minute, len(week), ratio)
         now_s = at_s + 2 * ahead_s
-        fit = fit_signal(shifted, POLICY.refit_s * np.floor(now_s / POLICY.refit_s), POLICY)
+        fit = fit_signal(shifted, POLICY.refit_s * np.floor(now_s / POLICY.refit_s), QUICK)
         assert not isinstance(fit, NotYet)
         offsets_s = 60.0 * np.arange(1.0, ahead_s / 60.0 + 1.0)
         said = path(fit, shifted.window(now_s - 7200.0, now_s), now_s, offsets_s)
@@ -99,7 +106,7 @@ def _millis(call: Callable[[], object], times: int) -> float:
 
 def run() -> dict[str, str]:
     """Measure all of it; the recorded series are found through HEADGATE_TRACES."""
-    return {**_speed(), **_recorded()}
+    return {**_speed(), **_costs(), **_recorded()}
 
 
 def _speed() -> dict[str, str]:
@@ -108,7 +115,8 @@ def _speed() -> dict[str, str]:
     assert not isinstance(fit, NotYet)
     recent = series.window(series.end_s - 7200.0, series.end_s)
     offsets_s = 60.0 * np.arange(1.0, 31.0)
-    fit_ms = _millis(lambda: fit_signal(series, series.end_s, POLICY), 15)
+    plain = replace(POLICY, forecasters=())
+    fit_ms = _millis(lambda: fit_signal(series, series.end_s, plain), 15)
     path_ms = _millis(lambda: path(fit, recent, series.end_s, offsets_s), 200)
     made = Forecasting(POLICY, ["chat"], 600.0)
     made.seed(everywhere(series.window(0.0, series.end_s - DAY_S)))
@@ -118,10 +126,39 @@ def _speed() -> dict[str, str]:
         made.forecast(float(time_s) + 60.0)
     day_s = time.process_time() - begin
     return {
-        "fit of one signal, 14 days of minutes": f"{fit_ms:.0f} ms",
+        "fit without slow models, 14 days of minutes": f"{fit_ms:.0f} ms",
         "path of one signal": f"{path_ms:.2f} ms",
         "day of one-minute ticks, 3 signals": f"{day_s:.1f} s of CPU",
     }
+
+
+def _costs() -> dict[str, str]:
+    """Fit one deployment, three signals of 14 days, with each slow model alone and with all of them."""
+    figures = {}
+    for step_s in (300.0, 60.0):
+        histories = [diurnal(14, seed=i).resample(step_s) for i in range(3)]
+        for names in (*((name,) for name in FORECASTERS), FORECASTERS):
+            policy = replace(HOUR, forecasters=names)
+            memories = [Memory() for _ in histories]
+            first_s, again_s = (_deployment_s(histories, policy, memories) for _ in range(2))
+            label = "all" if len(names) > 1 else names[0]
+            figures[f"3 signals, 14 days at {step_s:.0f} s, {label}"] = (
+                f"{first_s:.1f} s of CPU at first, {again_s:.2f} s again"
+            )
+    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {**figures, "peak memory of it": f"{peak_mib:.0f} MiB"}
+
+
+def _deployment_s(histories: list[Series], policy: ForecastPolicy, memories: list[Memory]) -> float:
+    begin_s = _cpu_s()
+    for series, memory in zip(histories, memories, strict=True):
+        fit_signal(series, series.end_s, policy, memory)
+    return _cpu_s() - begin_s
+
+
+def _cpu_s() -> float:
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(u.ru_utime + u.ru_stime for u in used)
 
 
 def _recorded() -> dict[str, str]:

@@ -86,6 +86,14 @@ def test_a_young_model_makes_all_weigh_the_same() -> None:
     assert pool(contenders(10.0, 20.0), loss, 300.0).weights == pytest.approx(np.full((2, 2), 0.5))
 
 
+def test_the_blend_is_not_judged_before_its_parts_were_compared() -> None:
+    issued = pool(contenders(10.0, 20.0), losses(1.0, 9.0), 300.0).issued
+
+    assert np.isnan(issued[:24, 0]).all()
+    # Of the last origin nothing has come yet.
+    assert issued[24:-1, 0] == pytest.approx(np.full(ROWS // 2 - 25, 10.0))
+
+
 def test_a_member_that_cannot_say_leaves_it_to_the_others() -> None:
     one, two = contenders(10.0, 20.0)
     made = pool([one, Contender("silent", Says(np.nan), two.bands)], losses(1.0, 1.0), 300.0)

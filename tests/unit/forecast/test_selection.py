@@ -18,9 +18,9 @@ def judged(name: str, loss: float | Floats, hit: float = 0.9) -> Judged:
     return Judged(name, losses, hits)
 
 
-def chosen(*candidates: Judged) -> Choice:
+def chosen(*candidates: Judged, blend: int | None = None) -> Choice:
     origins_s = SUNDAY_S + ORIGIN_STEP_S * np.arange(1.0, ROWS + 1.0)
-    return choose(candidates, origins_s, HORIZONS_S, 0.9)
+    return choose(candidates, origins_s, HORIZONS_S, 0.9, blend)
 
 
 def test_the_simplest_that_is_not_beaten_stays() -> None:
@@ -106,3 +106,17 @@ def test_an_empty_backtest_leaves_the_baseline_without_coverage() -> None:
 
     assert empty.coverage is None
     assert chosen(empty, judged("season", np.nan)).index == 0
+
+
+def test_the_blend_answers_for_a_winner_that_is_not_clearly_better() -> None:
+    last, season = judged("last value", 1.0), judged("season", 0.6)
+
+    assert chosen(last, season, judged("blend", 0.7), blend=2).index == 2
+    assert chosen(last, season, judged("blend", 0.75), blend=2).index == 1
+
+
+def test_a_blend_that_covers_too_little_or_beats_nobody_does_not_answer() -> None:
+    last, season = judged("last value", 1.0), judged("season", 0.6)
+
+    assert chosen(last, season, judged("blend", 0.6, hit=0.84), blend=2).index == 1
+    assert chosen(last, judged("season", 0.99), judged("blend", 0.99), blend=2).index == 0
