@@ -38,8 +38,12 @@ class Scale:
 
 
 def scored(lived: Lived) -> Flags:
-    """Return where all forecasters are compared: the selected one spoke and the outcome is known."""
-    return np.asarray(np.isfinite(lived.selected.high) & np.isfinite(lived.actual), dtype=np.bool_)
+    """Return where forecasters are compared: all of them spoke, and the outcome is known.
+
+    After an hour without measurements the season may still speak, where the last value does not.
+    """
+    spoke = [np.isfinite(said.high) for said in (lived.selected, *lived.models.values())]
+    return np.asarray(np.all([*spoke, np.isfinite(lived.actual)], axis=0), dtype=np.bool_)
 
 
 def score(

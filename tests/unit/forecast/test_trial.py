@@ -158,6 +158,7 @@ def test_nothing_is_scored_in_a_gap() -> None:
 
     assert len(found.lived.origins_s) == 168
     assert found.cells[0].origins == 143
+    assert all(s.pinball is not None and np.isfinite(s.pinball) for s in found.cells[0].models)
 
 
 def test_horizons_are_rounded_up_to_what_was_measured_and_it_is_told() -> None:
