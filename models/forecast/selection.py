@@ -64,7 +64,8 @@ def choose(
 ) -> Choice:
     """Choose among candidates, simplest first; the simplest that is not beaten stays.
 
-    Where the baseline is beaten, the candidate `blend` answers for the winner unless it lost clearly more or covers too little.
+    Where the baseline is beaten, the candidate `blend` answers for the winner unless it lost clearly more or
+    covers too little.
     """
     counted = np.flatnonzero(horizons_s >= min(SHORTEST_S, horizons_s[-1]))
     cost = np.stack([j.loss[:, counted] for j in judged])
@@ -79,7 +80,8 @@ def choose(
             fallback = (
                 f"{judged[demoted].name} lost {_lost(cost, demoted):.2f} times what {judged[0].name} did"
             )
-    if winner and blend in sound and blend is not None and _short(judged[blend], operating) is None:
+    able = blend is not None and blend in sound and _short(judged[blend], operating) is None
+    if winner and blend is not None and able:
         versus = _against(cost[blend], cost[winner])
         winner = blend if versus is not None and versus.mean() <= 1.0 + BLEND_RATIO else winner
     why = _why(judged, winner, cost, horizons_s[counted], spacing(origins_s))
