@@ -6,7 +6,7 @@ JOB holds `values` (n,), one per step of `step_s` from `start_s` on, `origins_s`
 the throughput adjustment interval that each column is made with. OUT becomes the predictions (m, h): what
 `predict_next()` says after the interval that ends at the origin. Intervals that are equal are computed once.
 
-As shipped, but for one thing: ARIMA estimates its parameters anew once a day and not at every prediction, which
+As shipped, but for one thing: ARIMA estimates its parameters anew once a day, not at every prediction, which
 takes 0.3 s with a thousand points. In between it takes in what was measured with the parameters that it has.
 """
 
