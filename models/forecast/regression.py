@@ -28,9 +28,11 @@ WINDOWS_S = (300.0, 1200.0, 3600.0)
 HORIZONS_S = (300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 14_400.0, 28_800.0)
 # Huber's bound in standard deviations, and rounds of reweighting.
 HUBER, ROUNDS = 1.5, 8
-# Deviations beyond so many standard deviations were not learned from: demand has changed, and what lies
-# beyond is carried whole.
-USUAL = 2.0
+# Deviations beyond so many standard deviations are carried whole: demand may have changed for good. Half an
+# hour after the conversation week doubled, the 0.9 quantile of the seasons with this model covers 0.74 with 2,
+# 0.83 with 0.5 and 0.87 with 0.25, which also misses by 9-24 % less there. Where a step is as long as the
+# longest window, one noisy step is all there is to go by: on hourly BurstGPT 2 misses by 11-20 % less.
+USUAL, USUAL_OF_ONE = 0.25, 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,8 @@ class _Persistent:
         # A window without a known step says what the next longer one does.
         for i in range(len(WINDOWS_S) - 2, -1, -1):
             deviation[i] = np.where(np.isnan(deviation[i]), deviation[i + 1], deviation[i])
-        usual = np.clip(deviation, -USUAL * self.spread[:, None], USUAL * self.spread[:, None])
+        bound = (USUAL if shape.step_s < WINDOWS_S[-1] else USUAL_OF_ONE) * self.spread[:, None]
+        usual = np.clip(deviation, -bound, bound)
         logs = np.log(np.maximum(horizons_s, HORIZONS_S[0]))
         kept = np.stack([np.interp(logs, np.log(HORIZONS_S), row) for row in self.kept.T])
         u = np.einsum("wo,wh->oh", usual, kept) + (deviation - usual)[nearest(horizons_s)].T
