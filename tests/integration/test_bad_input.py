@@ -57,12 +57,16 @@ class Row:
     files: Mapping[str, str | bytes] = field(default_factory=dict)
 
 
+SERIES_HEADER = "timestamp,rps\n"
+
+
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Lay out everything that a good run needs, and two files that a bad run must leave alone."""
     ground.prepare(tmp_path, NOWHERE)
     (tmp_path / "trace.csv").write_text(HEADER + ROWS)
     (tmp_path / "history.csv").write_text(HISTORY + MINUTES)
+    (tmp_path / "series.csv").write_text(SERIES_HEADER + "".join(f"{60 * i},{i % 7}\n" for i in range(120)))
     for name in ("kept.json", "kept.html"):
         (tmp_path / name).write_text(KEPT)
     monkeypatch.chdir(tmp_path)
@@ -703,6 +707,37 @@ def test_what_may_not_be_read_or_written_is_told(folder: Path) -> None:
         folder.chmod(0o755)
 
 
+def demand(content: str | bytes, *says: str) -> Row:
+    return Row("backtest --series bad --report kept.html", ("bad", *says), files={"bad": content})
+
+
+SERIES = {
+    "empty": demand("", "is empty"),
+    "a header alone": demand(SERIES_HEADER, "no column of numbers"),
+    "one row": demand(f"{SERIES_HEADER}0,1\n", "two times at least"),
+    "a word": demand(f"{SERIES_HEADER}0,1\n60,many\n", "line 3, column rps", "'many' is not a number"),
+    "a long word": demand(f"{SERIES_HEADER}0,1\n60,{'x' * 10**6}\n", "line 3", "is not a number"),
+    "negative": demand(f"{SERIES_HEADER}0,1\n60,-1\n", "line 3, column rps", "below zero"),
+    "no time": demand(f"{SERIES_HEADER}0,1\ntoday,1\n", "line 3, column timestamp", "'today' is no time"),
+    "a time beyond all": demand(f"{SERIES_HEADER}0,1\n1e400,1\n", "line 3, column timestamp"),
+    "a stray time": demand(f"{SERIES_HEADER}0,1\n60,1\n120,1\n1700000000,1\n", "a timestamp is wrong"),
+    "a cut row": demand(f"{SERIES_HEADER}0,1\n60\n", "line 3 has 1 fields"),
+    "too short": demand(f"{SERIES_HEADER}0,1\n60,2\n", "2 steps of 1m were measured"),
+    "nothing known": demand(SERIES_HEADER + "".join(f"{60 * i},nan\n" for i in range(99)), "0 steps"),
+    "no times": demand("day,hour,rps\n0,0,1\n0,1,2\n", "line 1 names no column of times"),
+    "two columns": demand("timestamp,a,b\n0,1,1\n60,1,1\n", "has columns a, b; choose with --column"),
+    "binary": demand(bytes(range(256)) * 20, "is binary"),
+    "not UTF-8": demand(SERIES_HEADER.encode() + b"0,\xe9\n", "line 2 is not UTF-8"),
+    "gzip that was cut": demand(gzip.compress(SERIES_HEADER.encode() * 99)[:40], "ends early"),
+    "semicolons": demand("timestamp;rps\n0;1\n60;2\n", "line 1 names no column of times"),
+}
+
+
+@pytest.mark.parametrize("case", SERIES)
+def test_a_series_that_cannot_be_judged_says_why_and_keeps_the_old_report(folder: Path, case: str) -> None:
+    check(folder, SERIES[case])
+
+
 WRITERS = {
     "profile": (profiler, f"{SWEEP} --out place"),
     "report": (headgate, f"{REPLAY} --trace trace.csv --out place"),
@@ -750,13 +785,14 @@ def test_every_command_explains_itself(program: click.Group) -> None:
             assert result.exit_code == 0, command
             assert result.stdout.startswith("Usage: ")
             assert result.stderr == ""
-    assert set(COMMANDS) == {"run", "recommend", "replay", "size", "config"}
+    assert set(COMMANDS) == {"run", "recommend", "replay", "size", "backtest", "config"}
 
 
 JSON = {
     "size": (headgate, f"{SIZE} -o json", "headgate/size/v1"),
     "replay": (headgate, f"{REPLAY} --trace trace.csv -o json", "headgate/replay/v1"),
     "recommend": (headgate, f"{RECOMMEND} -o json", "headgate/recommendation/v1"),
+    "backtest": (headgate, "backtest --series series.csv -o json", "headgate/backtest/v1"),
     "config show": (headgate, "config show headgate.yaml -o json", "headgate/config/v1"),
     "sweep": (profiler, f"{SWEEP} --out new.json -o json", "headgate/sweep/v1"),
     "show": (profiler, "show profile.json -o json", "headgate/profile/v1"),
