@@ -29,9 +29,9 @@ HORIZONS_S = (300.0, 600.0, 900.0, 1800.0, 3600.0, 7200.0, 14_400.0, 28_800.0)
 # Huber's bound in standard deviations, and rounds of reweighting.
 HUBER, ROUNDS = 1.5, 8
 # Deviations beyond so many standard deviations are carried whole: demand may have changed for good. Half an
-# hour after the conversation week doubled, the 0.9 quantile of the seasons with this model covers 0.74 with 2,
-# 0.83 with 0.5 and 0.87 with 0.25, which also misses by 7-24 % less there. Where a step is as long as the
-# longest window, one noisy step is all there is to go by: on hourly BurstGPT 2 misses by 11-20 % less.
+# hour after the conversation week doubled, the 0.9 quantile of the seasons with this model covers 0.74 at a
+# bound of 2, 0.83 at 0.5 and 0.87 at 0.25, which also misses by 7-24 % less there. Where a step is as long as
+# the longest window, one noisy step is all there is to go by: on hourly BurstGPT 2 misses by 11-20 % less.
 USUAL, USUAL_OF_ONE = 0.25, 2.0
 
 
