@@ -26,7 +26,8 @@ class ForecastPolicy:
 
     Times in seconds. `levels` are the quantiles handed to sizing, `operating_level` the one by which models
     are compared and coverage is tracked. `reach_s` is how far paths extend. `calendar` holds time zone,
-    holidays and declared events. `forecasters` are those of FORECASTERS that compete.
+    holidays and declared events. `forecasters` are those of FORECASTERS that compete: none by default, as
+    their fits take seconds and are made where the forecast is asked for.
     """
 
     grid_s: float = 60.0
@@ -39,7 +40,7 @@ class ForecastPolicy:
     refit_s: float = 3600.0
     enabled: bool = True
     calendar: Calendar = PLAIN
-    forecasters: tuple[str, ...] = FORECASTERS
+    forecasters: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

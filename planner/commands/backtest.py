@@ -101,10 +101,10 @@ def _loaded(config_path: Path | None, deployment: str | None) -> Loaded | None:
 
 
 def _policy(loaded: Loaded | None, deployment: str | None) -> ForecastPolicy:
-    from models.policy import ForecastPolicy
+    from models.policy import FORECASTERS, ForecastPolicy
 
     if loaded is None:
-        return ForecastPolicy()
+        return ForecastPolicy(forecasters=FORECASTERS)
     return loaded.deployment(deployment).to_tick_policy(loaded.settings.interval_s).forecast
 
 

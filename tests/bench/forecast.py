@@ -17,7 +17,7 @@ from models.series import Floats, Series
 from planner.forecasting import Forecasting
 from tests.demand import DAY_S, changed, conversation_week, diurnal, everywhere, seen, two_real_weeks
 
-POLICY = ForecastPolicy()
+POLICY = ForecastPolicy(forecasters=FORECASTERS)
 HOUR = replace(POLICY, reach_s=3600.0)
 QUICK = replace(POLICY, forecasters=("fourier", "ets"))
 HORIZONS_S = (300.0, 900.0, 1800.0, 3600.0)

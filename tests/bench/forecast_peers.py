@@ -15,7 +15,7 @@ import numpy as np
 
 from models.forecast.backtest import pinball
 from models.forecast.trial import Trial, judge
-from models.policy import ForecastPolicy
+from models.policy import FORECASTERS, ForecastPolicy
 from models.series import Floats, Series
 from planner.observe.seriesfile import read_series
 from tests.bench.peer_points import Peer, peers
@@ -104,7 +104,7 @@ def beside(trial: Trial, peer: Peer) -> tuple[Floats, Floats]:
 
 def run(names: Sequence[str] = (), quick: bool = False) -> dict[str, str]:
     """Measure the named series, or all; `quick` without the peers that take minutes."""
-    policy = ForecastPolicy()
+    policy = ForecastPolicy(forecasters=FORECASTERS)
     figures, results = {}, []
     for name in names or CASES:
         result = measure(name, policy, quick)

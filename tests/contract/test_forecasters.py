@@ -6,6 +6,7 @@ import pytest
 from models.forecast.base import Fitted, Forecaster, NotYet
 from models.forecast.candidates import candidates
 from models.forecast.staged import Memory
+from models.policy import FORECASTERS as NAMES
 from models.policy import ForecastPolicy
 from models.series import Floats, Series
 from tests.demand import DAY_S, SUNDAY_S, changed, diurnal, flat, nightly_batch, with_gap
@@ -15,7 +16,7 @@ DAYS = 15
 NOW_S = SUNDAY_S + DAYS * DAY_S
 MEMORY = Memory()
 SLOW = ("AR + Fourier", "ETS (day)", "Prophet", "boosting")
-FORECASTERS = candidates(ForecastPolicy(), memory=MEMORY)
+FORECASTERS = candidates(ForecastPolicy(forecasters=NAMES), memory=MEMORY)
 
 
 SEASONS = [f for f in FORECASTERS if f.name.startswith("seasonal")]

@@ -271,7 +271,7 @@ def changed(change: Callable[[Any], object]) -> Callable[[str], str]:
 
 # How the text is spoilt, and what is said of it.
 PROFILES: dict[str, tuple[Callable[[str], str | bytes], tuple[str, ...]]] = {
-    "a newer schema": (lambda t: t.replace("profile/v1", "profile/v9"), ("headgate/profile/v9", "upgrade")),
+    "a newer schema": (lambda t: t.replace("profile/v2", "profile/v9"), ("headgate/profile/v9", "upgrade")),
     "a broken digest": (lambda t: t.replace("0.03", "0.04"), ("digest does not match", "restore it or prof")),
     "cut": (lambda t: t[:500], ("invalid JSON at line",)),
     "not JSON": (lambda _: "hello", ("not a profile: invalid JSON at line 1",)),
@@ -291,7 +291,7 @@ PROFILES: dict[str, tuple[Callable[[str], str | bytes], tuple[str, ...]]] = {
         changed(lambda b: b["layouts"][1].update(kv_capacity_tokens=-1)),
         ("decode=TP4", "kv_capacity_tokens"),
     ),
-    "nodes without GPUs": (changed(lambda b: b.update(gpus_per_node=0)), ("gpus_per_node",)),
+    "nodes without GPUs": (changed(lambda b: b["machines"][0].update(gpus_per_node=0)), ("gpus_per_node",)),
 }
 
 
@@ -794,8 +794,8 @@ JSON = {
     "recommend": (headgate, f"{RECOMMEND} -o json", "headgate/recommendation/v1"),
     "backtest": (headgate, "backtest --series series.csv -o json", "headgate/backtest/v1"),
     "config show": (headgate, "config show headgate.yaml -o json", "headgate/config/v1"),
-    "sweep": (profiler, f"{SWEEP} --out new.json -o json", "headgate/sweep/v1"),
-    "show": (profiler, "show profile.json -o json", "headgate/profile/v1"),
+    "sweep": (profiler, f"{SWEEP} --out new.json -o json", "headgate/sweep/v2"),
+    "show": (profiler, "show profile.json -o json", "headgate/profile/v2"),
 }
 
 

@@ -130,8 +130,8 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_the_example_is_a_candidate_that_a_cluster_would_take() -> None:
-    """`config/examples/candidate.yaml` is where users start from."""
-    template = read_template(REPOSITORY / "config/examples/candidate.yaml")
+    """`config/examples/candidates/vllm.yaml` is where users start from."""
+    template = read_template(REPOSITORY / "config/examples/candidates/vllm.yaml")
     values: dict[str, str | int] = dict.fromkeys(WORDS, "x") | dict.fromkeys(NUMBERS, 4)
 
     objects, endpoint = template.render(values)

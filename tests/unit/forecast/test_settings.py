@@ -23,7 +23,7 @@ def policy(**stated: Any) -> ForecastPolicy:
 
 def test_nothing_stated_is_the_default_policy() -> None:
     assert policy() == ForecastPolicy()
-    assert policy().forecasters == FORECASTERS
+    assert policy().forecasters == ()
 
 
 def test_the_calendar_reaches_the_policy() -> None:
