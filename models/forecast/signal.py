@@ -76,8 +76,8 @@ def fit_signal(
     judged = [_judge(c, actual, policy.operating_level) for c in contenders]
     everyone: list[Contender | Pool] = [*contenders]
     last = None
-    # Seasons and last value alone are not blended by their losses: where demand jumps by the clock, the part of
-    # the last value comes late (in the first minutes of the shop's night 85 % of pages kept their promise).
+    # Seasons and last value alone are not blended by their losses: where demand jumps by the clock, the part
+    # of the last value comes late (in the first minutes of the shop's night 85 % of pages were in time).
     if policy.forecasters and len(contenders) > 1:
         blend = pool(contenders, np.stack([j.loss for j in judged]), every_s)
         everyone.append(blend)
