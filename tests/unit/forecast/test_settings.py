@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from config.stages import ForecastSettings
 from models.calendar import Calendar, Event
-from models.policy import FORECASTERS, ForecastPolicy
+from models.policy import ForecastPolicy
 
 FRIDAY = {
     "name": "sale",
