@@ -73,6 +73,7 @@ lock: $(DEV) ## pin requirements*.txt anew from pyproject.toml
 	$(COMPILE) pyproject.toml --group dev --constraints requirements.txt --constraints requirements-build.txt \
 	  --output-file requirements-dev.txt
 	tests/tools/make-dynamo-environment --lock
+	tests/tools/make-peers-environment --lock
 
 clean: ## remove what was built; the pinned environment too
 	rm -rf $(VENV) out build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
