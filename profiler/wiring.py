@@ -129,8 +129,9 @@ def sampler(order: Order, bench: Bench) -> Sampler:
     if not adaptive:
         return Full(bench.backend.computed)
     from profiler.sampling.adaptive import Adaptive, Aim
+    from profiler.sampling.focus import Focus
 
-    return Adaptive(Aim(order.error_ratio))
+    return Adaptive(Aim(order.error_ratio), Focus(question(order, bench)))
 
 
 def rivals(order: Order, bench: Bench) -> Rivals:

@@ -12,26 +12,30 @@ from models.artifact import MeasuredPoint
 from models.surface import Surface
 from profiler.fitting import DECIMALS, FEWEST_POINTS, never_falling
 from profiler.measure.backend import Measurement, Refusal, Replica, SweepPoint
-from profiler.sampling.gaussian import Posterior, best_next, non_negative, posterior, prior
+from profiler.sampling.focus import Reading, rows
+from profiler.sampling.gaussian import Posterior, best_next, non_negative, posterior, prior, spreads
 from profiler.sampling.points import Points
 from profiler.sampling.trend import fitted
 from profiler.tasks import Grid, Lost, Sampled
 
 Floats = NDArray[np.float64]
-Indices = NDArray[np.intp]
 Ask = Callable[[SweepPoint], Measurement | Refusal]
+Read = Callable[[Grid, Replica, Surface], tuple[Reading, ...]]
+Enough = Callable[[Floats], bool]
 
 # Half-width of a 95 % interval in standard deviations.
 TWO_SIDED_95 = NormalDist().inv_cdf(0.975)
 # Points measured before the first fit, as a share of the grid and at least.
 _SEED_RATIO, _SEED_POINTS = 0.1, 8
 # So many points may be measured of any grid, however small.
-_ALWAYS_POINTS = 16
+_ALWAYS_POINTS = 24
+# So many more where they decide between layouts.
+_DECISIVE_POINTS = 8
 # Points chosen between two fits, at least and as a share of those measured: a fit takes some 50 ms.
 _POINTS_PER_FIT, _GROWTH_RATIO = 4, 0.2
-# Measuring stops at this share of the asked error: over the layouts of `tests.bench sampling` the quantile of
-# the true errors is 8 to 25 % above the one that the posterior foretells. Fitted on those layouts.
-_STOP_RATIO = 0.85
+# Measuring stops at this share of the asked error: the quantile of the true errors lies above the one that
+# the posterior foretells. Fitted on the layouts of `tests.bench sampling`.
+_STOP_RATIO = 0.93
 # Weak enough to move no coefficient that the points determine: shares of the time per point.
 _PULL = 1e-3
 # Quantiles of the distance from the mean of a normal distribution, evenly spaced in probability.
@@ -42,32 +46,46 @@ _LEVELS = np.array([abs(NormalDist().inv_cdf((i + 0.5) / 400)) for i in range(40
 class Aim:
     """Say how well a surface is to be known: the `quantile` of the relative errors over its grid.
 
-    At most `most_points_ratio` of the grid's points are measured (16 of a small grid).
+    What decides between layouts is to be known to `reading_error_ratio`, the half-width of its 95 % interval.
+    At most `most_points_ratio` of the grid's points are measured (24 of a small grid).
     """
 
     error_ratio: float = 0.05
     quantile: float = 0.95
-    most_points_ratio: float = 0.34
+    most_points_ratio: float = 0.25
+    reading_error_ratio: float = 0.03
 
     def __post_init__(self) -> None:
         """Refuse aims that no measuring reaches."""
         if not 0.0 < self.error_ratio < 1.0:
             raise ValueError(f"error_ratio must lie between 0 and 1, got {self.error_ratio}")
+        if not 0.0 < self.reading_error_ratio < 1.0:
+            raise ValueError(f"reading_error_ratio must lie between 0 and 1, got {self.reading_error_ratio}")
         if not 0.0 < self.quantile < 1.0 or not 0.0 < self.most_points_ratio <= 1.0:
             raise ValueError("quantile and most_points_ratio must lie between 0 and 1")
 
 
+def _nothing(grid: Grid, replica: Replica, surface: Surface) -> tuple[Reading, ...]:
+    """Read nothing apart from the grid as a whole."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Adaptive:
-    """Sample a grid where it tells most: a Gaussian process around what times add up from."""
+    """Sample a grid where it tells most: a Gaussian process around what times add up from.
+
+    `focus` names the readings that decide between layouts; see `profiler.sampling.focus.Focus`.
+    """
 
     aim: Aim = field(default_factory=Aim)
+    focus: Read = _nothing
 
     def __call__(
         self, grid: Grid, ask: Ask, replica: Replica, lost: Callable[[Surface], str | None]
     ) -> Sampled | Lost:
         """Measure through `ask` what the surface takes, at each point at most once.
 
+        First until the grid as a whole is known as asked, then until what decides is, in a few points more.
         Points that the replica's KV cache does not hold are not asked for; what is refused is left out.
         `lost` is asked at every fit. Raises ValueError when too few points could be measured.
         """
@@ -79,10 +97,19 @@ class Adaptive:
             reason = lost(found.surface)
             if reason is not None:
                 return Lost(reason)
-            if self._near(found.state.deviation[run.wanted]):
+            if not self._near(spreads(run.wanted, found.state.covariance)) and run.measure(
+                run.next(found.state, run.wanted, self._near), most
+            ):
+                continue
+            decisive = rows(self.focus(grid, replica, found.surface), found.surface)
+            if self._sure(spreads(decisive, found.state.covariance)) or not run.measure(
+                run.next(found.state, decisive, self._sure), most + _DECISIVE_POINTS
+            ):
                 return Sampled(found.surface, run.points(found.surface))
-            if not run.measure(run.next(found.state, self._near), most):
-                return Sampled(found.surface, run.points(found.surface))
+
+    def _sure(self, deviations: Floats) -> bool:
+        """Whether readings known with these standard deviations are known well enough."""
+        return bool((TWO_SIDED_95 * deviations <= self.aim.reading_error_ratio).all())
 
     def _near(self, deviations: Floats) -> bool:
         """Whether points known with these standard deviations are known well enough."""
@@ -108,18 +135,19 @@ class _Run:
         self._theta: Floats | None = None
 
     @property
-    def wanted(self) -> Indices:
-        """The points whose times are to be known: all that the replica holds, but those refused."""
-        return np.array(sorted(self._open | set(self._results)), dtype=np.intp)
+    def wanted(self) -> Floats:
+        """The points whose times are to be known, a row each: all that are held, but those refused."""
+        return np.eye(self._grid.size)[sorted(self._open | set(self._results))]
 
     def seeds(self) -> list[int]:
         """Return the first points: as many rows and columns as possible, chosen by the prior alone."""
         count = max(_SEED_POINTS, int(_SEED_RATIO * self._grid.size))
-        return self._best(prior(self._coordinates), count)
+        return self._best(prior(self._coordinates), self.wanted, count)
 
-    def next(self, state: Posterior, enough: Callable[[Floats], bool]) -> list[int]:
-        """Return the points that tell most, given what is known, no more than are thought to be `enough`."""
-        return self._best(state, max(_POINTS_PER_FIT, int(_GROWTH_RATIO * len(self._results))), enough)
+    def next(self, state: Posterior, readings: Floats, enough: Enough) -> list[int]:
+        """Return the points that tell most of readings, no more than are thought to be `enough`."""
+        count = max(_POINTS_PER_FIT, int(_GROWTH_RATIO * len(self._results)))
+        return self._best(state, readings, count, enough)
 
     def measure(self, chosen: list[int], most: int) -> bool:
         """Measure points, and others in the place of those refused; say whether any was added."""
@@ -133,7 +161,7 @@ class _Run:
                 self._results[index] = result
         if len(self._results) > before or not self._open or len(self._results) >= most:
             return len(self._results) > before
-        return self.measure(self._best(prior(self._coordinates), len(chosen)), most)
+        return self.measure(self._best(prior(self._coordinates), self.wanted, len(chosen)), most)
 
     def fit(self) -> _Fitted:
         """Fit what was measured; raises ValueError when that is too little."""
@@ -188,10 +216,10 @@ class _Run:
         return self._grid.point(float(self._points.tokens[index]), float(self._points.batches[index]))
 
     def _best(
-        self, state: Posterior, count: int, enough: Callable[[Floats], bool] | None = None
+        self, state: Posterior, readings: Floats, count: int, enough: Enough | None = None
     ) -> list[int]:
         candidates = np.array(sorted(self._open), dtype=np.intp)
-        return best_next(state, candidates, self.wanted, count, enough)
+        return best_next(state, candidates, readings, count, enough)
 
     def _surface(self, seconds: Floats, state: Posterior) -> Surface:
         shape = len(self._grid.tokens), len(self._grid.batches)
@@ -203,6 +231,6 @@ class _Run:
             self._grid.batches,
             tuple(tuple(float(v) for v in row) for row in smooth),
             float(np.mean(np.abs(np.expm1(-state.left_out)))),
-            tuple(tuple(float(b) for b in row) for row in band),
+            tuple(tuple(round(float(b), 4) for b in row) for row in band),
             dict(self._replica.bounds).get(self._grid.phase),
         )

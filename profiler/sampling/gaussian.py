@@ -17,7 +17,7 @@ _OFF = 1e5
 _LEVEL = 0.2
 # What the surface is made of, as deviations from its trend: per part the standard deviation that is expected
 # before anything is measured, its length scales in (length, sequences, tokens of a rank's pass) in natural
-# logarithms, and whether it is smooth. Fitted values may leave them: a factor of 2.7 (size) or 1.6 (length)
+# logarithms, and whether it is smooth. Fitted values may leave them: a factor of 2 (size) or 1.6 (length)
 # costs as much as one standard deviation of a measurement.
 _PARTS = (
     # What the trend's few terms miss over the whole grid.
@@ -32,7 +32,7 @@ _PARTS = (
 # What a repetition of a measurement differs by beyond the error that was told, before anything is measured.
 _JITTER = 0.003
 # Standard deviations of the logarithms of sizes (variances) and of length scales.
-_SIZE_SPREAD, _LENGTH_SPREAD = 2.0, 0.5
+_SIZE_SPREAD, _LENGTH_SPREAD = 1.4, 0.5
 _STEPS = 40
 # Before anything is measured, as measurements of 3 % are.
 _ASSUMED_NOISE = 0.03
@@ -115,28 +115,36 @@ def posterior(
 def best_next(
     state: Posterior,
     candidates: Indices,
-    wanted: Indices,
+    readings: Floats,
     count: int,
     enough: Callable[[Floats], bool] | None = None,
 ) -> list[int]:
-    """Return up to `count` points to measure: each takes the most variance off the wanted ones in all.
+    """Return up to `count` points to measure: each takes the most variance off the readings in all.
 
-    Where a point lies counts, not what it will say, so several can be chosen at once (Cohn 1996). Fewer are
-    returned when `enough` says so of the deviations that they would leave at the wanted points.
+    A reading is a weighted sum of points, shape (readings, points). Where a point lies counts, not what it
+    will say, so several can be chosen at once (Cohn 1996). Fewer are returned when `enough` says so of the
+    deviations that they would leave in the readings.
     """
     covariance = state.covariance.copy()
     chosen: list[int] = []
     for _ in range(min(count, len(candidates))):
-        gain = (covariance[np.ix_(wanted, candidates)] ** 2).sum(axis=0)
+        gain = ((readings @ covariance[:, candidates]) ** 2).sum(axis=0)
         gain /= np.diag(covariance)[candidates] + state.noise
         gain[np.isin(candidates, chosen)] = -1.0
         best = int(candidates[int(np.argmax(gain))])
         chosen.append(best)
         taken = covariance[:, best] / (covariance[best, best] + state.noise)
         covariance = covariance - np.outer(taken, covariance[best])
-        if enough is not None and enough(np.sqrt(np.maximum(np.diag(covariance)[wanted], 0.0))):
+        if enough is not None and enough(spreads(readings, covariance)):
             break
     return chosen
+
+
+def spreads(readings: Floats, covariance: Floats) -> Floats:
+    """Return the standard deviation of each reading, a weighted sum of points, shape (readings,)."""
+    variance = ((readings @ covariance) * readings).sum(axis=1)
+    deviations: Floats = np.sqrt(np.maximum(variance, 0.0))
+    return deviations
 
 
 def non_negative(terms: Floats, target: Floats, scale: Floats, pull: float) -> Floats:

@@ -13,6 +13,7 @@ BENCHES = {
     "forecast_peers": "forecasts beside Dynamo's predictors and statsforecast on real series",
     "calibrate": "the estimator against published measurements",
     "published": "published benchmarks and capacity plans beside what the model says",
+    "sampling": "few noisy points against the whole grid: error, bands, the layouts chosen",
     "silicon": "measured kernels against published runs, the estimator against measured kernels",
 }
 

@@ -2,7 +2,7 @@
 
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,6 +16,7 @@ from profiler.measure.backend import Backend, Measurement, Refusal, Replica, Swe
 from profiler.order import Order
 from profiler.planning import COARSE, RoleBench, Scope, plan
 from profiler.sampling.adaptive import TWO_SIDED_95, Adaptive
+from profiler.sampling.focus import Focus
 from profiler.sampling.full import Full
 from profiler.sampling.points import Points
 from profiler.sampling.rivals import Contest
@@ -125,15 +126,19 @@ class Ground:
         self.chosen = self._choose(exact)
         self.layouts = {layout.key: layout for layout in exact}
 
-    def tally(self, sampler: Sampler, early_drop: bool = False) -> Tally:
-        """Sweep once per seed and compare."""
+    def adaptive(self) -> Sampler:
+        """Return what a sweep for the question samples with, which has seen no layout yet."""
+        return Adaptive(focus=Focus(self.question))
+
+    def tally(self, make: Callable[[], Sampler], early_drop: bool = False) -> Tally:
+        """Sweep once per seed, each with a sampler of its own, and compare."""
         total = Tally()
         for seed in SEEDS:
             roles = {
                 role: replace(each, backend=Noisy(each.backend, seed)) for role, each in self.roles.items()
             }
             rivals: Rivals = Contest(self.question) if early_drop else NoRivals()
-            swept = sweep(self.plan, roles, Terms(sampler, rivals=rivals))
+            swept = sweep(self.plan, roles, Terms(make(), rivals=rivals))
             total.points += swept.effort.points
             total.grid_points += swept.effort.grid_points
             total.dropped += len(swept.left_out) - len(self.plan.left_out)
@@ -169,14 +174,14 @@ def run() -> dict[str, str]:
     for (model, engine, hardware), question in QUESTIONS.items():
         ground = Ground(model, engine, hardware, question)
         begin = time.perf_counter()
-        adaptive = ground.tally(Adaptive())
+        adaptive = ground.tally(ground.adaptive)
         wall_s = (time.perf_counter() - begin) / len(SEEDS) / len(ground.plan.tasks)
         chosen = ", ".join(f"{role} {name}" for role, name in ground.chosen.items()) or "none"
         name = f"{model} on {hardware}"
         figures[name] = f"{len(ground.plan.tasks)} layouts, noise {NOISE_RATIO:.0%}; without it: {chosen}"
         figures[f"{name}, adaptive"] = f"{adaptive}; {wall_s:.2f} s a layout"
-        figures[f"{name}, adaptive, early drop"] = str(ground.tally(Adaptive(), early_drop=True))
-        figures[f"{name}, whole grid"] = str(ground.tally(Full(computed=False)))
+        figures[f"{name}, adaptive, early drop"] = str(ground.tally(ground.adaptive, early_drop=True))
+        figures[f"{name}, whole grid"] = str(ground.tally(lambda: Full(computed=False)))
     return figures
 
 

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from models.artifact import Phase
+from models.artifact import Phase, Question
+from models.mix import RequestMix
 from models.surface import Bounds, Surface
 from models.values import Parallelism
 from profiler.sampling.adaptive import Adaptive, Aim
+from profiler.sampling.focus import Focus, reading
 from profiler.tasks import Grid, Lost, Sampled
 from tests.unit.profiler.sampling.engines import (
     Engine,
@@ -174,7 +176,40 @@ def test_ranks_without_a_sequence_cost_what_the_others_take() -> None:
     assert np.quantile(errors(found.surface, grid, law), 0.95) <= 0.07
 
 
-@pytest.mark.parametrize("wrong", [{"error_ratio": 0.0}, {"quantile": 1.0}, {"most_points_ratio": 0.0}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{"error_ratio": 0.0}, {"quantile": 1.0}, {"most_points_ratio": 0.0}, {"reading_error_ratio": 0.0}],
+)
 def test_aims_that_no_measuring_reaches_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         Aim(**wrong)
+
+
+def test_points_are_added_where_layouts_are_decided_and_nowhere_else() -> None:
+    grid = decode_grid()
+    question = Question(100.0, RequestMix.constant(2000, 500), 0.99, itl_s=0.0035)
+    aim = Aim(error_ratio=0.08, reading_error_ratio=0.02)
+    around, within = [], []
+    for seed in SEEDS:
+        plain, focused = Engine(step_s, seed=seed), Engine(step_s, seed=seed)
+        Adaptive(aim)(grid, plain, replica(), never)
+        found = Adaptive(aim, Focus(question))(grid, focused, replica(), never)
+        assert isinstance(found, Sampled)
+
+        assert focused.asked[: len(plain.asked)] == plain.asked
+        added = focused.asked[len(plain.asked) :]
+        assert len(added) > 0
+        (spot,) = reading(question, grid, replica(), found.surface)
+        around += [abs(np.log(point.batch / spot.batch)) for point in added]
+        within.append(found.surface.at(spot.tokens, spot.batch) / step_s(spot.tokens, spot.batch) - 1.0)
+
+    # The axis of batches spans a factor of 1,024: half of it lies within a factor of 5.7 of any point.
+    assert np.median(around) < np.log(4)
+    assert np.sqrt(np.mean(np.square(within))) < 0.02
+
+
+def test_bands_are_written_to_four_decimals() -> None:
+    band = np.array(sampled(decode_grid(), Engine(step_s)).surface.band_ratio)
+
+    np.testing.assert_array_equal(band, np.round(band, 4))
+    assert (band > 0).all()

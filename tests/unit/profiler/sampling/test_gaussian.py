@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from profiler.sampling.gaussian import best_next, posterior, prior
+from profiler.sampling.gaussian import best_next, posterior, prior, spreads
 
 LINE = np.column_stack([np.linspace(0.0, 8.0, 41), np.zeros(41), np.zeros(41)])
 ALL = np.arange(41)
+EACH = np.eye(41)
 
 
 def test_repeated_measurements_of_a_flat_surface_average_out() -> None:
@@ -47,15 +48,28 @@ def test_deviations_grow_by_the_widening_that_the_caller_knows_of() -> None:
 
 
 def test_the_next_points_lie_apart_and_stop_when_enough_is_known() -> None:
-    chosen = best_next(prior(LINE), ALL, ALL, 4)
+    chosen = best_next(prior(LINE), ALL, EACH, 4)
 
     assert len(set(chosen)) == 4
     assert np.diff(np.sort(LINE[chosen, 0])).min() > 1.0
-    assert best_next(prior(LINE), ALL, ALL, 4, lambda left: True) == chosen[:1]
-    assert best_next(prior(LINE), np.array([7]), ALL, 4) == [7]
+    assert best_next(prior(LINE), ALL, EACH, 4, lambda left: True) == chosen[:1]
+    assert best_next(prior(LINE), np.array([7]), EACH, 4) == [7]
 
 
 def test_a_point_far_from_what_is_wanted_is_not_asked_for() -> None:
-    chosen = best_next(prior(LINE), ALL, np.arange(5), 1)
+    chosen = best_next(prior(LINE), ALL, EACH[:5], 1)
 
     assert chosen[0] <= 5
+
+
+def test_a_reading_between_points_is_known_as_well_as_their_sum() -> None:
+    state = posterior(LINE, np.array([10, 12]), np.zeros(2), np.full(2, 0.03**2))
+    halves = np.zeros((1, 41))
+    halves[0, [10, 12]] = 0.5
+
+    (between,) = spreads(halves, state.covariance)
+
+    # Both points vary together, but for what each of them was measured wrong by.
+    assert between < state.deviation[10]
+    assert between**2 == pytest.approx(state.covariance[np.ix_([10, 12], [10, 12])].mean())
+    assert spreads(EACH, state.covariance) == pytest.approx(state.deviation)
