@@ -30,12 +30,12 @@ _SEED_RATIO, _SEED_POINTS = 0.1, 8
 # So many points may be measured of any grid, however small.
 _ALWAYS_POINTS = 24
 # So many more where they decide between layouts.
-_DECISIVE_POINTS = 8
+_DECISIVE_POINTS = 6
 # Points chosen between two fits, at least and as a share of those measured: a fit takes some 50 ms.
 _POINTS_PER_FIT, _GROWTH_RATIO = 4, 0.2
 # Measuring stops at this share of the asked error: the quantile of the true errors lies above the one that
 # the posterior foretells. Fitted on the layouts of `tests.bench sampling`.
-_STOP_RATIO = 0.93
+_STOP_RATIO = 0.95
 # Weak enough to move no coefficient that the points determine: shares of the time per point.
 _PULL = 1e-3
 # Quantiles of the distance from the mean of a normal distribution, evenly spaced in probability.
@@ -52,7 +52,7 @@ class Aim:
 
     error_ratio: float = 0.05
     quantile: float = 0.95
-    most_points_ratio: float = 0.25
+    most_points_ratio: float = 0.22
     reading_error_ratio: float = 0.03
 
     def __post_init__(self) -> None:

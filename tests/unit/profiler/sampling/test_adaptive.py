@@ -42,7 +42,7 @@ def errors(surface: Surface, grid: Grid, law: Law) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize(("grid", "law"), [(decode_grid(), step_s), (prefill_grid(), read_s)])
-def test_a_third_of_noisy_points_gives_the_asked_error_and_bands_that_hold(grid: Grid, law: Law) -> None:
+def test_few_noisy_points_give_the_asked_error_and_bands_that_hold(grid: Grid, law: Law) -> None:
     found = [sampled(grid, Engine(law, seed=seed)) for seed in SEEDS]
 
     off = np.array([errors(f.surface, grid, law) for f in found])
@@ -50,7 +50,7 @@ def test_a_third_of_noisy_points_gives_the_asked_error_and_bands_that_hold(grid:
     # Four seeds of 72 or 144 points that err together: the quantile itself is known to about a fifth.
     assert np.quantile(off, 0.95) <= 0.06
     assert (off <= bands).mean() >= 0.90
-    assert all(len(f.measured) <= 0.34 * grid.size for f in found)
+    assert all(len(f.measured) <= max(0.22 * grid.size, 24) for f in found)
 
 
 def test_exact_times_take_few_points() -> None:
