@@ -14,7 +14,7 @@ from models.calendar import DAY_S, PLAIN, Calendar
 from models.forecast.base import Fitted, NotYet, steps_in
 from models.forecast.logratio import SLACK, Sample, sample
 from models.forecast.moving import Running
-from models.forecast.recent import last_steps, robust_mean
+from models.forecast.recent import last_steps, window_means
 from models.forecast.regression import nearest
 from models.forecast.threads import one_thread
 from models.series import Flags, Floats, Series
@@ -155,7 +155,7 @@ class _Grown:
 
     def predict(self, recent: Series, origins_s: Floats, horizons_s: Floats) -> Floats:
         """Return level times exp(what the trees say), shape (origins, horizons)."""
-        levels = np.stack([self._level(recent, origins_s, seconds) for seconds in WINDOWS_S], axis=1)
+        levels = self._levels(recent, origins_s)
         # A window without a known step says what the next longer one does.
         for i in (1, 0):
             levels[:, i] = np.where(np.isnan(levels[:, i]), levels[:, i + 1], levels[:, i])
@@ -173,7 +173,9 @@ class _Grown:
             out[rows] = np.maximum(np.exp(said) - SLACK, 0.0) * self.past.unit
         return out
 
-    def _level(self, recent: Series, origins_s: Floats, seconds: float) -> Floats:
-        values, known = last_steps(recent, origins_s, steps_in(seconds, recent.step_s))
+    def _levels(self, recent: Series, origins_s: Floats) -> Floats:
+        """Return z of the level over each of WINDOWS_S, shape (origins, windows)."""
+        counts = np.array([steps_in(seconds, recent.step_s) for seconds in WINDOWS_S])
+        mean = window_means(*last_steps(recent, origins_s, int(counts[-1])), counts)
         with np.errstate(invalid="ignore"):
-            return np.asarray(np.log(robust_mean(values, known) / self.past.unit + SLACK))
+            return np.asarray(np.log(mean / self.past.unit + SLACK))

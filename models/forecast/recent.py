@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from models.forecast.moving import Steps
 from models.series import Flags, Floats, Series
 
 # A single minute counts for at most this many times what the others suggest, and at least for one part in as
@@ -20,7 +21,7 @@ def last_steps(recent: Series, origins_s: Floats, count: int) -> tuple[Floats, F
     inside = (steps >= 0) & (steps < len(recent))
     if len(recent) == 0:
         return np.zeros(steps.shape), inside
-    steps = np.clip(steps, 0, len(recent) - 1)
+    steps = np.minimum(np.maximum(steps, 0), len(recent) - 1)
     return recent.values[steps], inside & recent.known[steps]
 
 
@@ -35,10 +36,27 @@ def robust_mean(values: Floats, known: Flags, usual: Floats | None = None) -> Fl
     middle = _median(values / expected, known, count)[:, None] * expected
     # A median of zero cannot tell a spike from a start: then every minute counts as it is.
     low, high = middle / CLIP_RATIO, middle * CLIP_RATIO
-    lonely = (middle > 0) & (_lonely(values > high) | _lonely(values < low))
-    clipped = np.where(lonely, np.clip(values, low, high), values)
+    lonely = (middle > 0) & (_lonely(known & (values > high)) | _lonely(known & (values < low)))
+    clipped = np.where(lonely, np.minimum(np.maximum(values, low), high), values)
     total = np.where(known, clipped, 0.0).sum(axis=1)
     return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+
+def window_means(values: Floats, known: Flags, counts: Steps, usual: Floats | None = None) -> Floats:
+    """Return the robust mean of the first `counts` columns of each row, shape (rows, windows).
+
+    Rows are read latest first, as `last_steps` gives them. All windows at once cost little more than one.
+    """
+    rows = (len(values), len(counts), values.shape[1])
+    inside = known[:, None] & (np.arange(rows[2]) < counts[:, None])
+
+    def laid_out(each: Floats) -> Floats:
+        return np.broadcast_to(each[:, None], rows).reshape(-1, rows[2])
+
+    means = robust_mean(
+        laid_out(values), inside.reshape(-1, rows[2]), None if usual is None else laid_out(usual)
+    )
+    return means.reshape(rows[:2])
 
 
 def _lonely(wild: Flags) -> Flags:

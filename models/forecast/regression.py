@@ -15,7 +15,7 @@ from models.calendar import DAY_S, PLAIN, Calendar
 from models.forecast.base import Fitted, NotYet, steps_in
 from models.forecast.logratio import SLACK, Expected, Sample, ahead, expected, sample
 from models.forecast.moving import Running, Steps
-from models.forecast.recent import last_steps, robust_mean
+from models.forecast.recent import last_steps, window_means
 from models.forecast.shape import level_window
 from models.series import Floats, Series
 
@@ -78,7 +78,7 @@ class _Persistent:
         """Return path times exp(u), shape (origins, horizons)."""
         shape, unit = self.path.shape, self.path.unit
         end = shape.index(origins_s)
-        deviation = np.stack([self._deviation(recent, origins_s, seconds) for seconds in WINDOWS_S])
+        deviation = self._deviations(recent, origins_s)
         # A window without a known step says what the next longer one does.
         for i in range(len(WINDOWS_S) - 2, -1, -1):
             deviation[i] = np.where(np.isnan(deviation[i]), deviation[i + 1], deviation[i])
@@ -91,17 +91,20 @@ class _Persistent:
         e = shape.at(end[:, None] + ahead_steps - 1)
         return np.asarray(np.maximum((e + SLACK) * np.exp(u) - SLACK, 0.0) * unit)
 
-    def _deviation(self, recent: Series, origins_s: Floats, seconds: float) -> Floats:
+    def _deviations(self, recent: Series, origins_s: Floats) -> Floats:
+        """Return the log of demand over the path in each of WINDOWS_S, shape (windows, origins)."""
         shape, unit = self.path.shape, self.path.unit
-        count = steps_in(seconds, recent.step_s)
-        values, known = last_steps(recent, origins_s, count)
-        e = shape.at(shape.index(origins_s)[:, None] - np.arange(1, count + 1))
+        counts = np.array([steps_in(seconds, recent.step_s) for seconds in WINDOWS_S])
+        longest = int(counts[-1])
+        values, known = last_steps(recent, origins_s, longest)
+        e = shape.at(shape.index(origins_s)[:, None] - np.arange(1, longest + 1))
         known = known & np.isfinite(e)
         usual = np.where(known, e, 0.0) + SLACK
-        level = robust_mean(values / unit + SLACK, known, usual)
-        mean = np.where(known, usual, 0.0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+        level = window_means(values / unit + SLACK, known, counts, usual)
+        seen = known.cumsum(axis=1)[:, counts - 1]
+        mean = np.where(known, usual, 0.0).cumsum(axis=1)[:, counts - 1] / np.maximum(seen, 1)
         with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(np.where(known.any(axis=1), np.log(level / mean), np.nan))
+            return np.asarray(np.where(seen > 0, np.log(level / mean), np.nan).T)
 
 
 def nearest(horizons_s: Floats) -> Steps:

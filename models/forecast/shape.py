@@ -11,7 +11,7 @@ import numpy as np
 
 from models.forecast.base import steps_in
 from models.forecast.moving import Steps
-from models.forecast.recent import last_steps, robust_mean
+from models.forecast.recent import last_steps, window_means
 from models.series import Floats, Series
 
 # Share of the unit around which r loses its meaning: what is far below it is noise over noise.
@@ -37,15 +37,13 @@ class Shape:
         """Return g(target) * m * r + c, shape (origins, horizons); `unit` is m at each origin."""
         end = self.index(origins_s)
         ahead = np.rint(horizons_s / self.step_s).astype(np.intp)
-        out = np.empty((len(origins_s), len(horizons_s)))
-        window = np.minimum(level_window(horizons_s), self.level_window_s)
-        for length_s in np.unique(window):
-            count = steps_in(length_s, self.step_s)
-            ratio, rest = self._level(recent, origins_s, end, unit, count)
-            columns = np.flatnonzero(window == length_s)
-            target = self.at(end[:, None] + ahead[columns] - 1)
-            out[:, columns] = target * (unit * ratio)[:, None] + rest[:, None]
-        return np.maximum(out, 0.0)
+        lengths_s, window = np.unique(
+            np.minimum(level_window(horizons_s), self.level_window_s), return_inverse=True
+        )
+        counts = np.array([steps_in(length_s, self.step_s) for length_s in lengths_s])
+        ratio, rest = self._level(recent, origins_s, end, unit, counts)
+        target = self.at(end[:, None] + ahead - 1)
+        return np.maximum(target * (unit[:, None] * ratio[:, window]) + rest[:, window], 0.0)
 
     def index(self, times_s: Floats) -> Steps:
         """Return the steps that begin at these times."""
@@ -57,22 +55,25 @@ class Shape:
         return np.where(inside, self.values[np.clip(steps, 0, len(self.values) - 1)], np.nan)
 
     def _level(
-        self, recent: Series, origins_s: Floats, end: Steps, unit: Floats, count: int
+        self, recent: Series, origins_s: Floats, end: Steps, unit: Floats, counts: Steps
     ) -> tuple[Floats, Floats]:
-        """Return r and c of each origin, from the steps that both the series and the shape know.
+        """Return r and c, shape (origins, windows), from the steps that both the series and the shape know.
 
         r = 1 + (level - e) * e / (e + slack)^2 with e what the shape expects: level / e where e counts, 1
-        where it is nothing. c = level - e * r, so that now is met exactly.
+        where it is nothing. c = level - e * r, so that now is met exactly. A window has `counts` steps.
         """
-        values, known = last_steps(recent, origins_s, count)
-        shape = self.at(end[:, None] - np.arange(1, count + 1))
+        longest = int(counts.max())
+        values, known = last_steps(recent, origins_s, longest)
+        shape = self.at(end[:, None] - np.arange(1, longest + 1))
         known = known & np.isfinite(shape) & (unit > 0)[:, None]
-        slack = np.where(unit > 0, SLACK_RATIO * unit, 1.0)
         usual = np.where(known, shape * unit[:, None], 0.0)
-        level = robust_mean(values, known, usual + slack[:, None])
-        expected = usual.sum(axis=1) / np.maximum(known.sum(axis=1), 1)
+        slack = np.where(unit > 0, SLACK_RATIO * unit, 1.0)[:, None]
+        level = window_means(values, known, counts, usual + slack)
+        # Latest first, so that a running sum up to a window's length is the sum over the window.
+        seen = np.maximum(known.cumsum(axis=1), 1)[:, counts - 1]
+        expected = usual.cumsum(axis=1)[:, counts - 1] / seen
         ratio = 1.0 + (level - expected) * expected / (expected + slack) ** 2
-        ratio = np.clip(ratio, *RATIO_BOUNDS)
+        ratio = np.minimum(np.maximum(ratio, RATIO_BOUNDS[0]), RATIO_BOUNDS[1])
         return ratio, level - expected * ratio
 
 
