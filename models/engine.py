@@ -53,10 +53,6 @@ class Serving:
                 f"step, not {self.accepted_tokens}"
             )
 
-    def cached_tokens(self, computed_tokens: float) -> float:
-        """Return the cached tokens that lie before `computed_tokens` of a prompt with this prefix ratio."""
-        return computed_tokens * self.prefix_ratio / (1.0 - self.prefix_ratio)
-
 
 @dataclass(frozen=True, slots=True)
 class Engine:

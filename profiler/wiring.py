@@ -19,7 +19,6 @@ from profiler.reading import by_hardware, layouts_per_role, per_role, request_mi
 from profiler.sampling.full import Full
 from profiler.sweep import NoRivals, Rivals, Sampler
 
-BACKENDS = ("roofline", "silicon", "endpoint", "job")
 # The load to select for when neither a rate nor a budget says one, and where a search for the highest starts.
 DEFAULT_RATE_RPS = 10.0
 

@@ -219,20 +219,15 @@ def _swept(order: Order, work: Bench, options: dict[str, Any], progress: Any) ->
     path = options["measurements"] or (
         None if work.backend.computed else Path(f"{options['out']}.measurements.jsonl")
     )
-    terms = Terms(
-        sampler=wiring.sampler(order, work),
-        store=FileStore(path, work.identity) if path else NoStore(),
-        rivals=wiring.rivals(order, work),
-        budget_gpu_minutes=order.gpu_minutes,
-    )
+    store = FileStore(path, work.identity) if path else NoStore()
     try:
         if order.backend == "job":
             from profiler.commands.clustered import run
 
-            return run(order, work, options, terms.store, progress)
-        return sweep(
-            plan(work.roles, wiring.scope(work, order.max_context_tokens)), work.roles, terms, progress
-        )
+            return run(order, work, options, store, progress)
+        terms = Terms(wiring.sampler(order, work), store, wiring.rivals(order, work), order.gpu_minutes)
+        planned = plan(work.roles, wiring.scope(work, order.max_context_tokens))
+        return sweep(planned, work.roles, terms, progress)
     except KeyboardInterrupt:
         if path:
             click.echo(f"What was measured is in {path}; the same command goes on from there.", err=True)
