@@ -6,7 +6,7 @@ bounds and provenance. `parse` refuses what is damaged or newer, with a message 
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from models import codec
@@ -72,6 +72,10 @@ class MeasuredPoint:
     cached_tokens: float = 0.0
     residual_ratio: float | None = None
     tokens_per_s: float | None = None
+
+    def against(self, surface: Surface) -> "MeasuredPoint":
+        """Return the point with what a surface that was fitted to it makes of it."""
+        return replace(self, residual_ratio=surface.at(self.tokens, self.batch) / self.seconds - 1.0)
 
 
 @dataclass(frozen=True, slots=True)

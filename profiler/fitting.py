@@ -47,12 +47,21 @@ def never_falling(values: Floats) -> Floats:
     and the running minimum from above (Ubhaya 1974). What does not fall already is returned as it is.
     """
     logs = np.log(values)
-    above = np.maximum.accumulate(np.maximum.accumulate(logs, axis=0), axis=1)
-    below = np.minimum.accumulate(np.minimum.accumulate(logs[::-1, ::-1], axis=0), axis=1)[::-1, ::-1]
+    above, below = highest_below(logs), lowest_above(logs)
     if np.array_equal(above, below):
         return values
     middle: Floats = np.exp((above + below) / 2)
     return middle
+
+
+def highest_below(values: Floats) -> Floats:
+    """Return at each point the highest value at or before it on both axes, shape (x, y)."""
+    return np.maximum.accumulate(np.maximum.accumulate(values, axis=0), axis=1)
+
+
+def lowest_above(values: Floats) -> Floats:
+    """Return at each point the lowest value at or after it on both axes, shape (x, y)."""
+    return np.minimum.accumulate(np.minimum.accumulate(values[::-1, ::-1], axis=0), axis=1)[::-1, ::-1]
 
 
 def filled(x: Floats, y: Floats, values: Floats, known: NDArray[np.bool_]) -> Floats:

@@ -8,16 +8,11 @@ from models.engine import Serving
 from models.hardware import Hardware
 from models.values import Parallelism, Role
 from profiler.layouts import Candidates
-from profiler.measure.backend import Backend, Refusal, Replica
+from profiler.measure.backend import PHASES, Backend, Refusal, Replica
 from profiler.tasks import Grid, Task
 
 SMALLEST_PROMPT_TOKENS = 16
 PREFILL_BATCH_PER_RANK = 128
-PHASES = {
-    Role.PREFILL: (Phase.PREFILL,),
-    Role.DECODE: (Phase.DECODE,),
-    Role.AGGREGATED: (Phase.PREFILL, Phase.DECODE),
-}
 
 
 @dataclass(frozen=True, slots=True)

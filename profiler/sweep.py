@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from models.artifact import Effort, LayoutProfile, LeftOut, MeasuredPoint, Phase
@@ -11,13 +11,10 @@ from models.values import Role
 from profiler.measure.backend import Backend, Measurement, Refusal, Replica, SweepPoint
 from profiler.planning import RoleBench, SweepPlan
 from profiler.store import Entry, NoStore, Store
-from profiler.tasks import Grid, Lost, Sampled, Task
+from profiler.tasks import Ask, Grid, IsLost, Lost, Sampled, Task
 
 Progress = Callable[[int, int, str], None]
 """Called with points done, points in all, and what is being measured."""
-
-Ask = Callable[[SweepPoint], Measurement | Refusal]
-IsLost = Callable[[Surface], str | None]
 
 
 class Sampler(Protocol):
@@ -132,22 +129,8 @@ def _measured(task: Task, bench: RoleBench, terms: Terms, meter: "_Meter") -> La
     # Asked again: a backend may have learned limits and overheads from the running replica.
     described = bench.backend.describe(task.role, task.layout)
     replica = task.replica if isinstance(described, Refusal) else described
-    return LayoutProfile(
-        role=task.role,
-        parallelism=task.layout,
-        limits=replica.limits,
-        kv_capacity_tokens=replica.kv_capacity_tokens,
-        prefill=surfaces.get(Phase.PREFILL),
-        decode=surfaces.get(Phase.DECODE),
-        overhead_s=replica.overhead_s,
-        handover_s_per_token=replica.handover_s_per_token,
-        handover_steps=replica.handover_steps,
-        kv_fixed_tokens=replica.kv_fixed_tokens,
-        provenance=replica.provenance,
-        hardware=bench.hardware.name,
-        measured=tuple(measured),
-        extrapolated=replica.extrapolated,
-    )
+    profile = replica.profile(task.role, task.layout, surfaces)
+    return replace(profile, hardware=bench.hardware.name, measured=tuple(measured))
 
 
 class _Meter:

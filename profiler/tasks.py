@@ -1,11 +1,18 @@
 """Lay out what a sweep asks: per layout and role the grids of its surfaces."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from models.artifact import MeasuredPoint, Phase
 from models.surface import Surface
 from models.values import Parallelism, Role
-from profiler.measure.backend import Replica, SweepPoint
+from profiler.measure.backend import Measurement, Refusal, Replica, SweepPoint
+
+Ask = Callable[[SweepPoint], Measurement | Refusal]
+"""Measures a point, or says why it cannot be."""
+
+IsLost = Callable[[Surface], str | None]
+"""Says of the surface so far why its layout cannot win any more."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,24 +76,19 @@ def from_dynamo(
         sampled = scattered.surface(Phase.DECODE, decode_points(decode, writes.gpus))
     except ValueError as error:
         raise InputError(f"Dynamo's tables: {error}") from None
-    residuals = tuple(_with_residual(p, surface.at(p.tokens, p.batch)) for p in prompts)
     served = (
-        _layout(
-            Role.PREFILL,
-            reads,
-            first,
-            setting,
-            f"Dynamo profile, {said}",
-            prefill=surface,
-            measured=residuals,
+        replace(
+            first.profile(Role.PREFILL, reads, {Phase.PREFILL: surface}),
+            provenance=f"Dynamo profile, {said}",
+            hardware=setting.hardware[Role.PREFILL],
+            measured=tuple(point.against(surface) for point in prompts),
         ),
-        _layout(
-            Role.DECODE,
-            writes,
-            _seen(second, sampled.measured, setting),
-            setting,
-            f"Dynamo profile, monotone fit to {len(sampled.measured)} points",
-            decode=sampled.surface,
+        replace(
+            _seen(second, sampled.measured, setting).profile(
+                Role.DECODE, writes, {Phase.DECODE: sampled.surface}
+            ),
+            provenance=f"Dynamo profile, monotone fit to {len(sampled.measured)} points",
+            hardware=setting.hardware[Role.DECODE],
             measured=sampled.measured,
         ),
     )
@@ -110,31 +105,28 @@ def from_points(
         replica = _replica(setting, key.role, key.layout, key.hardware)
         if setting.overhead_s is None and key.overhead_s is not None:
             replica = replace(replica, overhead_s=key.overhead_s)
-        surfaces: dict[str, Surface] = {}
+        surfaces: dict[Phase, Surface] = {}
         measured: list[MeasuredPoint] = []
         for phase in dict.fromkeys(p.phase for p in points):
             try:
                 sampled = scattered.surface(phase, [p for p in points if p.phase is phase])
             except ValueError as error:
                 raise InputError(f"{key.name}: {error}") from None
-            surfaces[phase.value] = sampled.surface
+            surfaces[phase] = sampled.surface
             measured += sampled.measured
         said = f"{len(measured)} measured points" if measured else "a surface's own values"
         try:
-            served.append(
-                _layout(
-                    key.role,
-                    key.layout,
-                    _seen(replica, points, setting),
-                    setting,
-                    f"imported from CSV: {said}",
-                    hardware=key.hardware,
-                    measured=tuple(measured),
-                    **surfaces,
-                )
-            )
+            profile = _seen(replica, points, setting).profile(key.role, key.layout, surfaces)
         except ValueError as error:
             raise InputError(f"{error}; add points of that phase") from None
+        served.append(
+            replace(
+                profile,
+                provenance=f"imported from CSV: {said}",
+                hardware=key.hardware or setting.hardware[key.role],
+                measured=tuple(measured),
+            )
+        )
     return _artifact(tuple(served), setting, CSV, created_at, Serving(prefix_ratio=_prefix_ratio(found)))
 
 
@@ -207,7 +199,7 @@ def _replica(
         # The fixed part goes with the card's capacity: other sources count it inside theirs.
         kv_fixed_tokens=from_cards.kv_fixed_tokens if own and from_cards else 0.0,
         overhead_s=0.0 if role is Role.DECODE else setting.overhead_s or 0.0,
-        handover_s_per_token=from_cards.handover_s_per_token if from_cards else 0.0,
+        handover_s_per_token=from_cards.handover_s_per_token if from_cards and role is Role.PREFILL else 0.0,
         provenance="",
     )
 
@@ -219,29 +211,6 @@ def _seen(replica: Replica, points: tuple[MeasuredPoint, ...], setting: Setting)
     if setting.limits is not None or most <= limits.max_num_seqs:
         return replica
     return replace(replica, limits=EngineLimits(round(most), limits.max_num_batched_tokens))
-
-
-def _layout(
-    role: Role,
-    layout: Parallelism,
-    replica: Replica,
-    setting: Setting,
-    provenance: str,
-    hardware: str = "",
-    **surfaces_and_points: object,
-) -> LayoutProfile:
-    return LayoutProfile(
-        role=role,
-        parallelism=layout,
-        limits=replica.limits,
-        kv_capacity_tokens=replica.kv_capacity_tokens,
-        overhead_s=replica.overhead_s,
-        handover_s_per_token=replica.handover_s_per_token if role is Role.PREFILL else 0.0,
-        kv_fixed_tokens=replica.kv_fixed_tokens,
-        provenance=provenance,
-        hardware=hardware or setting.hardware[role],
-        **surfaces_and_points,  # type: ignore[arg-type]
-    )
 
 
 def _artifact(
@@ -277,7 +246,3 @@ def _only(layouts: tuple[LayoutProfile, ...]) -> Selection | None:
         why="the only layout of each role that was imported; no load was asked for",
         alternatives=other,
     )
-
-
-def _with_residual(point: MeasuredPoint, fitted_s: float) -> MeasuredPoint:
-    return replace(point, residual_ratio=fitted_s / point.seconds - 1.0)

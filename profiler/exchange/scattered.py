@@ -55,10 +55,7 @@ def surface(phase: Phase, points: Sequence[MeasuredPoint]) -> Sampled:
     band = _bands(at, own, x, y, float(np.quantile(held_out, 0.95)))
     fitted = replace(fitted, relative_error=float(held_out.mean()), band_ratio=tuple(map(_floats, band)))
     real = measured[: len(measured) // 2] if single else measured
-    return Sampled(
-        fitted,
-        tuple(replace(p, residual_ratio=fitted.at(p.tokens, p.batch) / p.seconds - 1.0) for p in real),
-    )
+    return Sampled(fitted, tuple(point.against(fitted) for point in real))
 
 
 def _values(phase: Phase, at: Floats, seconds: Floats, x: Floats, y: Floats) -> Floats:

@@ -1,11 +1,19 @@
 """Name what the sweep asks of a way of measuring."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from models.artifact import EngineLimits, Phase
-from models.surface import Bounds
+from models.artifact import EngineLimits, LayoutProfile, MeasuredPoint, Phase
+from models.surface import Bounds, Surface
 from models.values import Parallelism, Role
+
+# The surfaces that a role's iterations are read from.
+PHASES = {
+    Role.PREFILL: (Phase.PREFILL,),
+    Role.DECODE: (Phase.DECODE,),
+    Role.AGGREGATED: (Phase.PREFILL, Phase.DECODE),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +40,18 @@ class Measurement:
     error_s: float = 0.0
     repeats: int = 1
 
+    def at(self, point: SweepPoint) -> MeasuredPoint:
+        """Return this measurement of a point as the artifact keeps it."""
+        return MeasuredPoint(
+            phase=point.phase,
+            tokens=point.tokens,
+            batch=point.batch,
+            seconds=self.seconds,
+            error_s=self.error_s,
+            repeats=self.repeats,
+            cached_tokens=point.cached_tokens,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Replica:
@@ -52,6 +72,28 @@ class Replica:
     start_s: float = 0.0
     bounds: tuple[tuple[Phase, Bounds], ...] = ()
     extrapolated: str = ""
+
+    def profile(
+        self, role: Role, parallelism: Parallelism, surfaces: Mapping[Phase, Surface]
+    ) -> LayoutProfile:
+        """Return what the artifact says of this replica in a role.
+
+        Raises ValueError where a surface that the role is read from is absent.
+        """
+        return LayoutProfile(
+            role=role,
+            parallelism=parallelism,
+            limits=self.limits,
+            kv_capacity_tokens=self.kv_capacity_tokens,
+            prefill=surfaces.get(Phase.PREFILL),
+            decode=surfaces.get(Phase.DECODE),
+            overhead_s=self.overhead_s,
+            handover_s_per_token=self.handover_s_per_token,
+            handover_steps=self.handover_steps,
+            kv_fixed_tokens=self.kv_fixed_tokens,
+            provenance=self.provenance,
+            extrapolated=self.extrapolated,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,14 @@ from numpy.typing import NDArray
 from models.artifact import MeasuredPoint
 from models.surface import Surface
 from profiler.fitting import DECIMALS, FEWEST_POINTS, never_falling
-from profiler.measure.backend import Measurement, Refusal, Replica, SweepPoint
+from profiler.measure.backend import Measurement, Replica, SweepPoint
 from profiler.sampling.focus import Reading, rows
 from profiler.sampling.gaussian import Posterior, best_next, non_negative, posterior, prior, spreads
 from profiler.sampling.points import Points
 from profiler.sampling.trend import fitted
-from profiler.tasks import Grid, Lost, Sampled
+from profiler.tasks import Ask, Grid, IsLost, Lost, Sampled
 
 Floats = NDArray[np.float64]
-Ask = Callable[[SweepPoint], Measurement | Refusal]
 Read = Callable[[Grid, Replica, Surface], tuple[Reading, ...]]
 Enough = Callable[[Floats], bool]
 
@@ -80,9 +79,7 @@ class Adaptive:
     aim: Aim = field(default_factory=Aim)
     focus: Read = _nothing
 
-    def __call__(
-        self, grid: Grid, ask: Ask, replica: Replica, lost: Callable[[Surface], str | None]
-    ) -> Sampled | Lost:
+    def __call__(self, grid: Grid, ask: Ask, replica: Replica, lost: IsLost) -> Sampled | Lost:
         """Measure through `ask` what the surface takes, at each point at most once.
 
         First until the grid as a whole is known as asked, then until what decides is, in a few points more.
@@ -195,22 +192,9 @@ class _Run:
 
     def points(self, surface: Surface) -> tuple[MeasuredPoint, ...]:
         """Return what was measured, with what the surface makes of it."""
-        found = []
-        for index, result in sorted(self._results.items()):
-            point = self._point(index)
-            found.append(
-                MeasuredPoint(
-                    phase=self._grid.phase,
-                    tokens=point.tokens,
-                    batch=point.batch,
-                    seconds=result.seconds,
-                    error_s=result.error_s,
-                    repeats=result.repeats,
-                    cached_tokens=point.cached_tokens,
-                    residual_ratio=surface.at(point.tokens, point.batch) / result.seconds - 1.0,
-                )
-            )
-        return tuple(found)
+        return tuple(
+            result.at(self._point(index)).against(surface) for index, result in sorted(self._results.items())
+        )
 
     def _point(self, index: int) -> SweepPoint:
         return self._grid.point(float(self._points.tokens[index]), float(self._points.batches[index]))

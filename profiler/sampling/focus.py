@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.artifact import LayoutProfile, Phase, Question
+from models.artifact import Phase, Question
 from models.capacity.decode import decode_curve
 from models.capacity.prefill import full_batch
 from models.surface import Surface
@@ -63,7 +63,9 @@ def reading(question: Question, grid: Grid, replica: Replica, surface: Surface) 
 
     Where the promise allows not even a sequence alone, nothing is worth reading.
     """
-    profile = _profile(grid, replica, surface)
+    # The surface is looked at as that of a layout which has no other role.
+    role = Role.PREFILL if grid.phase is Phase.PREFILL else Role.DECODE
+    profile = replica.profile(role, grid.layout, {grid.phase: surface})
     if grid.phase is Phase.PREFILL:
         sizes = [(atom, atom.prefill_tokens) for atom in question.mix.atoms]
         full = [(a, n, min(full_batch(profile, n), grid.batches[-1])) for a, n in sizes]
@@ -98,17 +100,3 @@ def _shares(axis: tuple[float, ...], value: float) -> Floats:
     """Return by how much each point of an axis counts at a value; beyond its ends the end alone."""
     places = np.array(axis)
     return np.array([np.interp(value, places, one) for one in np.eye(len(axis))])
-
-
-def _profile(grid: Grid, replica: Replica, surface: Surface) -> LayoutProfile:
-    """Return the surface as that of a layout which has no other role."""
-    prefill = grid.phase is Phase.PREFILL
-    return LayoutProfile(
-        role=Role.PREFILL if prefill else Role.DECODE,
-        parallelism=grid.layout,
-        limits=replica.limits,
-        kv_capacity_tokens=replica.kv_capacity_tokens,
-        prefill=surface if prefill else None,
-        decode=None if prefill else surface,
-        kv_fixed_tokens=replica.kv_fixed_tokens,
-    )

@@ -1,13 +1,10 @@
 """Measure the whole grid, and fit its surface."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from models.artifact import MeasuredPoint
-from models.surface import Surface
 from profiler.fitting import fit
-from profiler.measure.backend import Measurement, Refusal, Replica, SweepPoint
-from profiler.tasks import Grid, Lost, Sampled
+from profiler.measure.backend import Measurement, Replica
+from profiler.tasks import Ask, Grid, IsLost, Lost, Sampled
 
 # Half-width of a 95 % band over the mean absolute error of a normal distribution: 1.96 * sqrt(pi / 2).
 FILLED_IN = 2.457
@@ -19,13 +16,7 @@ class Full:
 
     computed: bool
 
-    def __call__(
-        self,
-        grid: Grid,
-        ask: Callable[[SweepPoint], Measurement | Refusal],
-        replica: Replica,
-        lost: Callable[[Surface], str | None],
-    ) -> Sampled | Lost:
+    def __call__(self, grid: Grid, ask: Ask, replica: Replica, lost: IsLost) -> Sampled | Lost:
         """Return the surface of the grid; raises ValueError when too few points could be measured.
 
         Its band is each point's own interval, and the cross-validated error where a point was filled in.
@@ -47,16 +38,7 @@ class Full:
         )
         surface = replace(surface, band_ratio=band)
         measured = tuple(
-            MeasuredPoint(
-                phase=grid.phase,
-                tokens=point.tokens,
-                batch=point.batch,
-                seconds=result.seconds,
-                error_s=result.error_s,
-                repeats=result.repeats,
-                cached_tokens=point.cached_tokens,
-                residual_ratio=surface.at(point.tokens, point.batch) / result.seconds - 1.0,
-            )
+            result.at(point).against(surface)
             for row in asked
             for point, result in row
             if isinstance(result, Measurement)

@@ -12,6 +12,7 @@ from models.plan.search import FleetSearch
 from models.surface import Surface
 from models.units import show_count, show_duration
 from models.values import Parallelism, Role, Router
+from profiler.fitting import highest_below, lowest_above
 from profiler.selecting import price_of, promise
 from profiler.tasks import Task
 
@@ -49,7 +50,8 @@ class Contest:
         if len(rivals) < BETTER:
             return None
         hoped = {each: optimistic(known) for each, known in held.items()}
-        return why_lost(need(_profile(task, hoped), self._question), rivals)
+        profile = task.replica.profile(task.role, task.layout, hoped)
+        return why_lost(need(profile, self._question), rivals)
 
     def add(self, layout: LayoutProfile) -> None:
         """Take in a layout that is done."""
@@ -159,27 +161,8 @@ def _edge(surface: Surface, side: float) -> Surface:
     if not surface.band_ratio:
         return surface
     values = np.array(surface.values_s) * np.maximum(1.0 + side * np.array(surface.band_ratio), _LEAST)
-    if side > 0:
-        values = np.maximum.accumulate(np.maximum.accumulate(values, axis=0), axis=1)
-    else:
-        values = np.minimum.accumulate(np.minimum.accumulate(values[::-1, ::-1], axis=0), axis=1)[::-1, ::-1]
+    values = highest_below(values) if side > 0 else lowest_above(values)
     return replace(surface, values_s=tuple(tuple(float(v) for v in row) for row in values))
-
-
-def _profile(task: Task, surfaces: dict[Phase, Surface]) -> LayoutProfile:
-    replica = task.replica
-    return LayoutProfile(
-        role=task.role,
-        parallelism=task.layout,
-        limits=replica.limits,
-        kv_capacity_tokens=replica.kv_capacity_tokens,
-        prefill=surfaces.get(Phase.PREFILL),
-        decode=surfaces.get(Phase.DECODE),
-        overhead_s=replica.overhead_s,
-        handover_s_per_token=replica.handover_s_per_token,
-        handover_steps=replica.handover_steps,
-        kv_fixed_tokens=replica.kv_fixed_tokens,
-    )
 
 
 def _ideal(role: Role) -> LayoutProfile:

@@ -18,8 +18,8 @@ from models.engine import Engine
 from models.hardware import Hardware
 from models.values import Parallelism, Role
 from profiler.cluster import Manifest
-from profiler.measure.backend import Backend, Measurement, Refusal, Replica, SweepPoint
-from profiler.measure.deployed.backend import Deployed, ShortMemory
+from profiler.measure.backend import PHASES, Backend, Measurement, Refusal, Replica, SweepPoint
+from profiler.measure.deployed.backend import Deployed
 from profiler.measure.deployed.deployer import Deployer
 from profiler.measure.endpoint.backend import Endpoint
 from profiler.measure.endpoint.policy import EndpointPolicy
@@ -28,14 +28,8 @@ from profiler.measure.silicon.estimator import Silicon
 from tests import components
 from tests.openai_engine import Behaviour, Clockwork, serving
 from tests.unit.deployed.fake_cluster import FakeClock, FakeCluster
-from tests.unit.deployed.stage import READY, SETTING, template
+from tests.unit.deployed.stage import READY, SETTING, ShortMemory, template
 from tests.unit.deployed.test_deployer import POLICY
-
-PHASES = {
-    Role.PREFILL: (Phase.PREFILL,),
-    Role.DECODE: (Phase.DECODE,),
-    Role.AGGREGATED: (Phase.PREFILL, Phase.DECODE),
-}
 
 
 @dataclass(frozen=True, slots=True)

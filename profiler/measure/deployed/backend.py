@@ -30,22 +30,6 @@ class Memory(Protocol):
         ...
 
 
-class ShortMemory:
-    """Remember for as long as the process lives."""
-
-    def __init__(self) -> None:
-        """Begin with nothing."""
-        self._kept: dict[tuple[Role, Parallelism], Replica] = {}
-
-    def recall(self, role: Role, layout: Parallelism) -> Replica | None:
-        """Return what was kept."""
-        return self._kept.get((role, layout))
-
-    def keep(self, role: Role, layout: Parallelism, replica: Replica) -> None:
-        """Keep it."""
-        self._kept[role, layout] = replica
-
-
 class Deployed:
     """Deploy a layout when its first point is asked, and measure it at its endpoint.
 

@@ -10,7 +10,7 @@ from models.errors import InputError
 from models.hardware import Hardware
 from models.surface import Bounds
 from models.values import Parallelism, Role
-from profiler.measure.backend import Measurement, Refusal, Replica, SweepPoint
+from profiler.measure.backend import PHASES, Measurement, Refusal, Replica, SweepPoint
 from profiler.measure.roofline.estimator import Roofline
 from profiler.measure.roofline.memory import kv_bytes_per_token
 from profiler.measure.silicon import builds, database, overheads
@@ -19,12 +19,6 @@ from profiler.measure.silicon.naming import Names, names
 from profiler.measure.silicon.overheads import Overheads
 from profiler.measure.silicon.passes import Passes
 from profiler.measure.silicon.reach import decode_bounds, prefill_bounds, reach
-
-_PHASES = {
-    Role.PREFILL: (Phase.PREFILL,),
-    Role.DECODE: (Phase.DECODE,),
-    Role.AGGREGATED: (Phase.PREFILL, Phase.DECODE),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +75,7 @@ class Silicon:
             return base
         notes: dict[str, None] = {}
         bounds: list[tuple[Phase, Bounds]] = []
-        for phase in _PHASES[role]:
+        for phase in PHASES[role]:
             passes = self.passes(parallelism, phase)
             if isinstance(passes, Refusal):
                 return passes
@@ -110,7 +104,7 @@ class Silicon:
 
     def release(self, role: Role, parallelism: Parallelism) -> None:
         """Forget the layout's builds."""
-        for phase in _PHASES[role]:
+        for phase in PHASES[role]:
             self._found.pop((parallelism, phase), None)
 
     def measure(self, point: SweepPoint) -> Measurement | Refusal:

@@ -4,6 +4,7 @@ from typing import Any
 
 from config.template import Template, parse_template
 from models.values import Parallelism, Role
+from profiler.measure.backend import Replica
 from profiler.measure.deployed.candidate import Candidate, Setting, candidate
 
 TEMPLATE = """
@@ -39,6 +40,22 @@ SETTING = Setting(
     ({"apiVersion": "batch/v1", "kind": "Job", "name": "sweep", "uid": "u1"},),
 )
 READY = {"observedGeneration": 1, "availableReplicas": 1, "readyReplicas": 1}
+
+
+class ShortMemory:
+    """Remember for as long as the process lives."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._kept: dict[tuple[Role, Parallelism], Replica] = {}
+
+    def recall(self, role: Role, layout: Parallelism) -> Replica | None:
+        """Return what was kept."""
+        return self._kept.get((role, layout))
+
+    def keep(self, role: Role, layout: Parallelism, replica: Replica) -> None:
+        """Keep it."""
+        self._kept[role, layout] = replica
 
 
 def template(text: str = TEMPLATE) -> Template:

@@ -8,10 +8,10 @@ from models.artifact import EngineLimits, Phase
 from models.errors import MeasureError
 from models.values import Parallelism, Role
 from profiler.measure.backend import Measurement, Refusal, Replica, SweepPoint
-from profiler.measure.deployed.backend import MOST_BREAKDOWNS, Deployed, ShortMemory
+from profiler.measure.deployed.backend import MOST_BREAKDOWNS, Deployed
 from profiler.measure.deployed.deployer import Deployer
 from tests.unit.deployed.fake_cluster import FakeClock, FakeCluster
-from tests.unit.deployed.stage import READY, SETTING, template
+from tests.unit.deployed.stage import READY, SETTING, ShortMemory, template
 from tests.unit.deployed.test_deployer import POLICY
 
 TP4, TP8 = Parallelism(tp=4), Parallelism(tp=8)

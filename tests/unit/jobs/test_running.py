@@ -20,13 +20,12 @@ from profiler.jobs.pages import Pages, page_data
 from profiler.jobs.running import Local, Voice, merged, run_job, seeds
 from profiler.jobs.shard import run_shard
 from profiler.measure.backend import Refusal
-from profiler.measure.deployed.backend import ShortMemory
 from profiler.measure.deployed.deployer import NOT_STARTED
 from profiler.order import Order
 from profiler.store import Entry, FileStore
 from profiler.sweep import Swept
 from tests.unit.deployed.fake_cluster import FakeCluster
-from tests.unit.deployed.stage import TEMPLATE, rendered
+from tests.unit.deployed.stage import TEMPLATE, ShortMemory, rendered
 from tests.unit.jobs.sweeps import KINDS, REPLICA, SHAPE, TP1, TP4, entry, inputs, other, swept
 
 USED = (("apps/v1", "Deployment"), ("v1", "Service"))
