@@ -10,11 +10,13 @@ from models.forecast.base import NotYet
 from models.forecast.candidates import candidates
 from models.forecast.conformal import PRIOR_SCORES, Calibration, calibrate
 from models.forecast.events import last_plain, told, without
+from models.forecast.outages import Habit, without_outages
 from models.forecast.pool import Contender, Pool, pool
 from models.forecast.selection import MIN_ORIGINS, Judged, choose
 from models.forecast.staged import Memory
 from models.policy import ForecastPolicy
 from models.series import Floats, Series
+from models.units import show_duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,8 @@ class SignalFit:
 
     `fallback` says why the baseline answers although it was not chosen, or is not to be trusted itself.
     `coverage` is that of the model that answers. `events` are those declared, with their factors; models and
-    bands are of demand without them. `contenders` are all who competed, the baseline first.
+    bands are of demand without them. `habit` doubts zeros. `contenders` are all who competed, the baseline
+    first.
     """
 
     chosen: Contender | Pool
@@ -33,6 +36,7 @@ class SignalFit:
     coverage: float | None
     events: tuple[Event, ...] = ()
     contenders: tuple[Contender, ...] = ()
+    habit: Habit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ def fit_signal(
     """
     measured = series.window(-np.inf, until_s)
     events = told(policy.calendar.events, measured)
-    series = without(events, measured)
+    series, habit = without_outages(without(events, measured))
     judged_s = horizons(policy.reach_s, series.step_s)
     every_s = origin_step(series.step_s)
     window = max(look_back(policy.calibration_s, every_s), MIN_ORIGINS)
@@ -95,7 +99,18 @@ def fit_signal(
         coverage=judged[answers].coverage,
         events=events,
         contenders=tuple(contenders),
+        habit=habit,
     )
+
+
+def heard(fit: SignalFit, recent: Series) -> Series:
+    """Return what was measured lately, with gaps for outages that were recorded as zeros."""
+    plain = without(fit.events, recent)
+    believed = plain if fit.habit is None else fit.habit.without_outages(plain)
+    if believed is plain:
+        return recent
+    known = recent.known & (believed.known | ~plain.known)
+    return Series(recent.start_s, recent.step_s, recent.values, known)
 
 
 def path(fit: SignalFit, recent: Series, origin_s: float, horizons_s: Floats) -> Path | None:
@@ -103,18 +118,20 @@ def path(fit: SignalFit, recent: Series, origin_s: float, horizons_s: Floats) ->
 
     `recent` needs the last hour before the origin. Where the chosen model cannot say, the baseline does.
     """
-    measured, recent = recent, without(fit.events, recent)
+    measured, believed = recent, heard(fit, recent)
+    recent = without(fit.events, believed)
+    outage = _taken_for_outage(measured, believed)
     factor = factors(fit.events, origin_s + horizons_s - recent.step_s, recent.step_s)
     resumed_s = last_plain(measured, recent)
     if resumed_s is not None:
         origin_s, horizons_s = resumed_s, horizons_s + origin_s - resumed_s
     said = fit.chosen.quantiles(recent, origin_s, horizons_s)
     if said is not None:
-        return Path(fit.chosen.name, said * factor, fit.fallback)
+        return Path(fit.chosen.name, said * factor, fit.fallback or outage)
     said = fit.baseline.quantiles(recent, origin_s, horizons_s)
     if said is None:
         return None
-    reason = fit.fallback or f"{fit.chosen.name} has no season to follow at this hour"
+    reason = fit.fallback or outage or f"{fit.chosen.name} has no season to follow at this hour"
     return Path(fit.baseline.name, said * factor, reason)
 
 
@@ -123,6 +140,14 @@ def _origins_at_hand(series: Series, until_s: float, every_s: float) -> int:
     known = np.flatnonzero(series.known)
     span_s = until_s - (series.start_s + int(known[0]) * series.step_s) if known.size else 0.0
     return max(int(span_s / every_s), 0) + 2
+
+
+def _taken_for_outage(measured: Series, believed: Series) -> str | None:
+    """Say that the latest steps are not believed; a forecast from before them lowers nothing."""
+    since_s = last_plain(measured, believed)
+    if since_s is None:
+        return None
+    return f"zeros for {show_duration(measured.end_s - since_s)} are taken for an outage"
 
 
 def _told(why: str, answering: Contender | Pool) -> str:
