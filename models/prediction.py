@@ -13,7 +13,9 @@ class SignalForecast:
     `paths[i][j]` is the `levels[i]` quantile at `offsets_s[j]` seconds after the forecast was issued;
     paths never cross. `recent_peak` is the highest demand measured over the hold time before it.
     `model` and `why` name the choice, `fallback` says why the chosen model was set aside (`None`: it was
-    not), `coverage` is the share of recent actuals at or under the operating quantile.
+    not), `coverage` is the share of recent actuals at or under the operating quantile. The model has learned
+    from what came before `fitted_at_s` (Unix seconds); `trouble` says why no newer one has (`None`: none is
+    due).
     """
 
     levels: tuple[float, ...]
@@ -24,6 +26,8 @@ class SignalForecast:
     recent_peak: float
     fallback: str | None = None
     coverage: float | None = None
+    fitted_at_s: float | None = None
+    trouble: str | None = None
 
     def peak(self, until_s: float) -> tuple[float, ...]:
         """Return, per level, the highest value from now on, the grid step that holds `until_s` included."""

@@ -2,20 +2,20 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from models.forecast.base import NotYet
 from models.forecast.events import silenced_s
-from models.forecast.signal import Path, SignalFit, fit_signal, path
-from models.forecast.staged import Memory
+from models.forecast.signal import Path, SignalFit, fit_signal, heard, path
 from models.observation import Observation
 from models.policy import ForecastPolicy
 from models.prediction import Forecast, SignalForecast
 from models.series import Floats, Series
 from models.units import show_duration
 from models.values import Signal
+from planner.fitting import Due, Fitter, Fitting, InlineFitter, Subject
 from planner.history import MINUTE_S, SPAN_S, History
 
 # A young history teaches something new every few minutes, and its fits are cheap.
@@ -26,37 +26,53 @@ RECENT_S = 2 * 3600.0
 # Demand older than this is no longer recent: the path is shown, and not to be trusted.
 STALE_S = 900.0
 FORGOTTEN_S = 86_400.0
+# A fit that is older than it should be by more than this is no longer believed: a quarter of a day is how far
+# a season reaches past its fit.
+OLD_FIT_S = 21_600.0
+# Bands of the last value before the first fit are learned from this much.
+INTERIM_S = 86_400.0
 # Minutes whose median is one reading of the recent peak: one wild minute among them does not count as need.
 PEAK_MINUTES = 3
 
 
-@dataclass(slots=True)
-class _Kept:
-    """Hold the latest fit of one signal, and the path last read from it."""
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """Hold the path of one signal, and the minutes and the fit that it was read from."""
 
-    fit: SignalFit | NotYet
-    fitted_at_s: float
-    read_at: tuple[float, int] | None = None
-    read: SignalForecast | str = ""
+    origin: tuple[float, float, Due | None, str | None]
+    said: SignalForecast | str
 
 
 class Forecasting:
     """Forecast the demand of the named classes.
 
-    Fits happen at multiples of the refit interval since the epoch and see only what came before, so that
-    a process that starts later and is seeded with the same history says the same.
+    Fits are due at multiples of the refit interval since the epoch and see only what came before, so that a
+    process that starts later and is seeded with the same history says the same. Who makes them is the
+    fitter's affair: until it has, the fit before answers, and before the first one the last value does.
     """
 
     def __init__(
-        self, policy: ForecastPolicy, classes: Sequence[str], hold_s: float, span_s: float = SPAN_S
+        self,
+        policy: ForecastPolicy,
+        classes: Sequence[str],
+        hold_s: float,
+        span_s: float = SPAN_S,
+        fitter: Fitter | None = None,
+        deployment: str = "",
     ) -> None:
-        """Begin without history; `hold_s` is the time over which the recent peak is taken."""
+        """Begin without history; `hold_s` is the time over which the recent peak is taken.
+
+        Without a `fitter` each fit is made when it is asked for.
+        """
         self._policy = policy
         self._classes = tuple(classes)
         self._hold_s = hold_s
         self._history = History(span_s)
-        self._kept: dict[tuple[str, Signal], _Kept] = {}
-        self._memory: dict[tuple[str, Signal], Memory] = {}
+        self._fitter = fitter or InlineFitter()
+        self._deployment = deployment
+        self._seeded = 0
+        self._interim: dict[Subject, SignalFit | NotYet] = {}
+        self._paths: dict[Subject, _Read] = {}
         steps = max(math.floor(policy.reach_s / policy.grid_s + 1e-9), 1)
         self._offsets_s = policy.grid_s * np.arange(1, steps + 1, dtype=np.float64)
 
@@ -68,7 +84,8 @@ class Forecasting:
     def seed(self, past: Mapping[str, Mapping[Signal, Series]]) -> None:
         """Take in what a HistorySource remembers from before; what was absorbed since stays."""
         self._history.seed(past)
-        self._kept.clear()
+        self._seeded += 1
+        self._paths.clear()
 
     def absorb(self, observation: Observation) -> None:
         """Remember the demand of one observation; a gap stays a gap."""
@@ -92,32 +109,54 @@ class Forecasting:
         span_s = self._history.known_span_s(name, signal)
         if span_s is None:
             return "no demand was measured yet"
-        kept = self._fitted(name, signal, minute_s, span_s[0])
-        if isinstance(kept.fit, NotYet):
-            return kept.fit.reason
-        asked = (minute_s, self._history.revision(name, signal))
-        if kept.read_at != asked:
-            kept.read_at, kept.read = asked, self._read(name, signal, kept.fit, minute_s, span_s[1])
-        return kept.read
+        subject = Subject(self._deployment, name, signal)
+        due = Due(self._due_s(minute_s, span_s[0]), self._seeded)
+        made = self._fitter.fit(subject, due, lambda: self._history.series(name, signal), self._policy)
+        # Models read whole minutes: until the next one is known the path stays as it is.
+        origin = (minute_s, span_s[1], made.due, made.trouble)
+        kept = self._paths.get(subject)
+        if kept is None or kept.origin != origin:
+            kept = self._paths[subject] = _Read(origin, self._path(subject, made, due, minute_s, span_s[1]))
+        return kept.said
 
-    def _fitted(self, name: str, signal: Signal, minute_s: float, first_s: float) -> _Kept:
-        """Return the fit that is due; before the first one is, a fit to the minutes at hand."""
+    def _due_s(self, minute_s: float, first_s: float) -> float:
+        """Return when the latest fit was due; before the first one is, it is due now."""
         young = minute_s - first_s < YOUNG_S
         refit_s = min(self._policy.refit_s, YOUNG_REFIT_S) if young else self._policy.refit_s
         due_s = MINUTE_S * math.floor(math.floor(minute_s / refit_s) * refit_s / MINUTE_S)
-        if due_s <= first_s:
-            due_s = minute_s
-        kept = self._kept.get((name, signal))
-        if kept is None or kept.fitted_at_s != due_s:
-            memory = self._memory.setdefault((name, signal), Memory())
-            memory.turn()
-            fit = fit_signal(self._history.series(name, signal), due_s, self._policy, memory)
-            kept = self._kept[name, signal] = _Kept(fit, due_s)
-        return kept
+        return minute_s if due_s <= first_s else due_s
 
-    def _read(
-        self, name: str, signal: Signal, fit: SignalFit, minute_s: float, last_s: float
+    def _path(
+        self, subject: Subject, made: Fitting, due: Due, minute_s: float, last_s: float
     ) -> SignalForecast | str:
+        if made.fit is None or made.due is None:
+            fit, fallback = self._last_value(subject, due), "the first fit is being made"
+        else:
+            fit, fallback = made.fit, None
+            age_s = due.at_s - made.due.at_s
+            if age_s > OLD_FIT_S:
+                fallback = f"the latest fit is {show_duration(age_s)} older than it should be"
+        if isinstance(fit, NotYet):
+            return fit.reason
+        said = self._read(subject, fit, minute_s, last_s)
+        if isinstance(said, str):
+            return said
+        return replace(
+            said,
+            fallback=said.fallback if fallback is None else "; ".join(filter(None, (fallback, made.trouble))),
+            fitted_at_s=None if made.due is None else made.due.at_s,
+            trouble=made.trouble,
+        )
+
+    def _last_value(self, subject: Subject, due: Due) -> SignalFit | NotYet:
+        """Return a fit that takes no time, for as long as there is no other."""
+        if subject not in self._interim:
+            recent = self._history.series(subject.request_class, subject.signal, due.at_s - INTERIM_S)
+            self._interim[subject] = fit_signal(recent, due.at_s, replace(self._policy, enabled=False))
+        return self._interim[subject]
+
+    def _read(self, subject: Subject, fit: SignalFit, minute_s: float, last_s: float) -> SignalForecast | str:
+        name, signal = subject.request_class, subject.signal
         origin_s = min(minute_s, last_s)
         late_s = minute_s - origin_s
         if late_s > FORGOTTEN_S:
@@ -131,7 +170,8 @@ class Forecasting:
         fallback = said.fallback
         if late_s > STALE_S:
             fallback = f"no demand was measured for {show_duration(late_s)}"
-        return self._worded(said, fit, fallback, recent_peak(recent, minute_s - self._hold_s, minute_s))
+        peak = recent_peak(heard(fit, recent), minute_s - self._hold_s, minute_s)
+        return self._worded(said, fit, fallback, peak)
 
     def _worded(self, said: Path, fit: SignalFit, fallback: str | None, peak: float) -> SignalForecast:
         return SignalForecast(

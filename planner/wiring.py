@@ -18,6 +18,7 @@ from models.policy import PlanPolicy, TickPolicy
 from models.topology import Topology
 from models.values import Role
 from models.version import VERSION
+from planner.fitting import Fitter
 from planner.forecasting import Forecasting
 from planner.history import MINUTE_S
 from planner.observe.live import PoolSource, PrometheusObserver, Target
@@ -92,8 +93,10 @@ class Live:
     check: Callable[[float], tuple[Gap, ...]]
 
 
-def live(chosen: Deployment, cluster_state: Path | None) -> Live:
+def live(chosen: Deployment, cluster_state: Path | None, fitter: Fitter | None = None) -> Live:
     """Wire a deployment to its Prometheus, its pools to a file that states them (`None`: at their floors).
+
+    Without a `fitter` a tick makes the fits that are due itself.
 
     Raises ConfigError without a `prometheus` section, ObserveError for classes that cannot be told apart.
     """
@@ -111,7 +114,13 @@ def live(chosen: Deployment, cluster_state: Path | None) -> Live:
     return Live(
         PrometheusObserver(server, names, target, pools, max(plan.interval_s, MINUTE_S)),
         PrometheusHistory(server, names, target),
-        Forecasting(chosen.policy.forecast, [c.name for c in plan.classes], plan.hold_horizon_s()),
+        Forecasting(
+            chosen.policy.forecast,
+            [c.name for c in plan.classes],
+            plan.hold_horizon_s(),
+            fitter=fitter,
+            deployment=chosen.name,
+        ),
         partial(missing_series, server, names, target),
     )
 

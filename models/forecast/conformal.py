@@ -8,7 +8,7 @@ fit: a restart with the same history issues the same bands.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -67,6 +67,11 @@ class Calibration:
         # Sorting across levels is the rearrangement that repairs crossings without losing accuracy
         # (Chernozhukov, Fernández-Val & Galichon 2010).
         return np.sort(np.maximum(paths, 0.0), axis=0)
+
+
+    def lean(self) -> "Calibration":
+        """Return the same bands without the past that they were learned from."""
+        return replace(self, issued=self.issued[:0])
 
 
 def calibrate(

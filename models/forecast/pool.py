@@ -12,6 +12,7 @@ import numpy as np
 
 from models.forecast.base import Fitted
 from models.forecast.conformal import Calibration
+from models.forecast.staged import latest
 from models.series import Floats, Series
 
 # At 0 all weigh the same, at infinity the best alone counts. At 0, 4, 8, 16, 24 and 32 the blend lost 1.41,
@@ -37,6 +38,10 @@ class Contender:
     def issued(self) -> Floats:
         """Quantiles at the operating level as the backtest issued them, shape (origins, horizons)."""
         return self.bands.issued
+
+    def lean(self) -> "Contender":
+        """Return what a path is read from, without what only a backtest needs."""
+        return Contender(self.name, latest(self.model), self.bands.lean())
 
     def quantiles(self, recent: Series, origin_s: float, horizons_s: Floats) -> Floats | None:
         """Return quantiles of shape (levels, horizons); `None` where the model cannot say."""
@@ -64,6 +69,12 @@ class Pool:
         share = self.weights.mean(axis=1)
         order = [int(i) for i in np.argsort(-share, kind="stable") if share[i] >= LEAST_WEIGHT]
         return ", ".join(f"{self.members[i].name} {100 * share[i]:.0f}%" for i in order)
+
+    def lean(self) -> "Pool":
+        """Return what a path is read from: members that count, without what only a backtest needs."""
+        counts = np.flatnonzero(self.weights.any(axis=1))
+        members = tuple(self.members[int(i)].lean() for i in counts)
+        return Pool(members, self.weights[counts], self.horizons_s, self.issued[:0])
 
     def quantiles(self, recent: Series, origin_s: float, horizons_s: Floats) -> Floats | None:
         """Return the weighted mean of what the members say; `None` where none of them can say."""

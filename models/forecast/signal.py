@@ -1,6 +1,6 @@
 """Fit one signal and read its quantile path: the models, their calibration and the choice among them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,6 +37,10 @@ class SignalFit:
     events: tuple[Event, ...] = ()
     contenders: tuple[Contender, ...] = ()
     habit: Habit | None = None
+
+    def lean(self) -> "SignalFit":
+        """Return what paths are read from, without what only backtests need."""
+        return replace(self, chosen=self.chosen.lean(), baseline=self.baseline.lean(), contenders=())
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,14 @@ class _Stages:
         return out
 
 
+def latest(model: Fitted) -> Fitted:
+    """Return a model without the stages that only a backtest asks; the last two answer from now on.
+
+    The one before the last is for origins before a window in which nothing could be measured.
+    """
+    return _Stages(model.until_s[-2:], model.fits[-2:]) if isinstance(model, _Stages) else model
+
+
 def _stages(end_s: float, back_s: float) -> list[float]:
     """Return the moments at which models are fitted, latest first."""
     latest = FRESH_S * float(np.floor(end_s / FRESH_S + 1e-9))

@@ -10,6 +10,7 @@ import click
 from config.commandline import FILE
 
 if TYPE_CHECKING:
+    from planner.fitting import Fitter
     from planner.loop import Job
     from planner.record.journal import Journal
     from planner.wiring import Deployment
@@ -40,6 +41,7 @@ def command(config_path: Path, only: str | None, cluster_state: Path | None, dry
     from planner.clock import SystemClock
     from planner.logs import log_to_stderr
     from planner.record.journal import Journal
+    from planner.worker import FittingWorker
 
     loaded = wiring.read_config(config_path)
     names = [only] if only else [each.name for each in loaded.settings.deployments]
@@ -47,19 +49,22 @@ def command(config_path: Path, only: str | None, cluster_state: Path | None, dry
     journal = Journal(loaded.settings.journal.to_policy())
     journal.writable()
     log_to_stderr()
-    clock, stop = SystemClock(), threading.Event()
-    jobs = [_job(each, cluster_state, journal) for each in served]
+    clock, stop, fitter = SystemClock(), threading.Event(), FittingWorker()
+    jobs = [_job(each, cluster_state, journal, fitter) for each in served]
     loop.stop_on_signals(stop)
-    loop.run(jobs, clock, stop)
+    try:
+        loop.run(jobs, clock, stop)
+    finally:
+        fitter.stop()
 
 
-def _job(served: Deployment, cluster_state: Path, journal: Journal) -> Job:
+def _job(served: Deployment, cluster_state: Path, journal: Journal, fitter: Fitter) -> Job:
     from planner import wiring
     from planner.act.dryrun import DryRun
     from planner.loop import Job, Ticking
     from planner.ports import Ports
 
-    live = wiring.live(served, cluster_state)
+    live = wiring.live(served, cluster_state, fitter)
     ports = Ports(live.observer, live.forecaster, DryRun(), journal)
     ticking = Ticking(ports, live.forecaster, live.history, live.check, served.policy, served.served)
     return Job(served.name, served.policy.plan.interval_s, ticking)
