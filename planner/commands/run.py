@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from config.commandline import FILE
 if TYPE_CHECKING:
     from planner.fitting import Fitter
     from planner.loop import Job
-    from planner.record.journal import Journal
+    from planner.ports import Recorder
     from planner.wiring import Deployment
 
 
@@ -21,11 +22,16 @@ if TYPE_CHECKING:
 @click.option("--deployment", "only", help="Run this deployment alone; default: all of the file.")
 @click.option("--cluster-state", type=FILE, help="YAML or JSON with the pools, read anew at every tick.")
 @click.option("--dry-run", is_flag=True, help="Write decisions into the journal and act on nothing.")
-def command(config_path: Path, only: str | None, cluster_state: Path | None, dry_run: bool) -> None:
+@click.option(
+    "--metrics", metavar="HOST:PORT", help="Serve Prometheus metrics there, read-only; default: nowhere."
+)
+def command(
+    config_path: Path, only: str | None, cluster_state: Path | None, dry_run: bool, metrics: str | None
+) -> None:
     """Look, predict, size and decide on every interval.
 
-    Every tick becomes one line of the journal. SIGTERM finishes the tick in progress. Log lines go to stderr
-    as JSON.
+    Every tick becomes one line of the journal. Forecasts are fitted in a process of their own, and a tick
+    never waits for one. SIGTERM finishes the tick in progress. Log lines go to stderr as JSON.
     """
     if not dry_run:
         raise click.UsageError(
@@ -41,6 +47,9 @@ def command(config_path: Path, only: str | None, cluster_state: Path | None, dry
     from planner.clock import SystemClock
     from planner.logs import log_to_stderr
     from planner.record.journal import Journal
+    from planner.record.metrics import Metrics
+    from planner.record.noticing import Noticing
+    from planner.record.several import Several
     from planner.worker import FittingWorker
 
     loaded = wiring.read_config(config_path)
@@ -49,22 +58,25 @@ def command(config_path: Path, only: str | None, cluster_state: Path | None, dry
     journal = Journal(loaded.settings.journal.to_policy())
     journal.writable()
     log_to_stderr()
-    clock, stop, fitter = SystemClock(), threading.Event(), FittingWorker()
-    jobs = [_job(each, cluster_state, journal, fitter) for each in served]
-    loop.stop_on_signals(stop)
-    try:
+    gauges = Metrics()
+    with ExitStack() as ends:
+        if metrics is not None:
+            ends.callback(gauges.serve(metrics))
+        clock, stop, fitter = SystemClock(), threading.Event(), FittingWorker()
+        ends.callback(fitter.stop)
+        recorder = Several(journal, gauges, Noticing())
+        jobs = [_job(each, cluster_state, recorder, fitter) for each in served]
+        loop.stop_on_signals(stop)
         loop.run(jobs, clock, stop)
-    finally:
-        fitter.stop()
 
 
-def _job(served: Deployment, cluster_state: Path, journal: Journal, fitter: Fitter) -> Job:
+def _job(served: Deployment, cluster_state: Path, recorder: Recorder, fitter: Fitter) -> Job:
     from planner import wiring
     from planner.act.dryrun import DryRun
     from planner.loop import Job, Ticking
     from planner.ports import Ports
 
     live = wiring.live(served, cluster_state, fitter)
-    ports = Ports(live.observer, live.forecaster, DryRun(), journal)
+    ports = Ports(live.observer, live.forecaster, DryRun(), recorder)
     ticking = Ticking(ports, live.forecaster, live.history, live.check, served.policy, served.served)
     return Job(served.name, served.policy.plan.interval_s, ticking)

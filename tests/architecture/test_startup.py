@@ -18,6 +18,7 @@ HEAVY = (
     "kubernetes",
     "pandas",
     "prometheus_api_client",
+    "prometheus_client",
     "prophet",
     "pyarrow",
     "requests",

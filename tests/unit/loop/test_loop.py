@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,12 +24,14 @@ from planner.loop import Job, run, run_once
 from planner.record.journal import read_journal
 from tests import builders
 from tests.components import REPOSITORY
+from tests.integration.loopback import free_port
 from tests.unit.loop.ground import frontend, prepare
 from tests.unit.observe.http_server import answering
 
 COUNTS = {Role.PREFILL: 2, Role.DECODE: 1}
 # Long enough for a scheduler on a busy core; nothing waits for it where all is well.
 PATIENCE_S = 20.0
+METRICS_PORT = free_port()
 
 
 def record(at_s: float = builders.AT_S) -> Record:
@@ -180,6 +183,7 @@ def running(tmp_path: Path) -> Iterator[tuple["subprocess.Popen[str]", Path]]:
         config = prepare(tmp_path, prometheus.url)
         start = "from planner.cli import main; main()"
         command = [sys.executable, "-c", start, "run", "--dry-run", "--config", str(config)]
+        command += ["--metrics", f"127.0.0.1:{METRICS_PORT}"]
         process = subprocess.Popen(
             [*command, "--cluster-state", str(tmp_path / "state.yaml")],
             stderr=subprocess.PIPE,
@@ -202,10 +206,13 @@ def test_the_dry_run_fills_the_journal_and_stops_when_asked(
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and len(_records(folder)) < 2 and process.poll() is None:
         time.sleep(0.1)
+    with urllib.request.urlopen(f"http://127.0.0.1:{METRICS_PORT}/metrics", timeout=PATIENCE_S) as answer:
+        scraped = answer.read().decode()
     process.send_signal(number)
     _, errors = process.communicate(timeout=PATIENCE_S)
 
     assert process.returncode == 0, errors
+    assert 'headgate_replicas_current{deployment="shop",role="decode"} 4.0' in scraped
     first, *rest = _records(folder)
     assert rest, errors
     assert first.observation.demand["chat"].arrivals_rps == pytest.approx(2.0)

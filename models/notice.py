@@ -1,0 +1,64 @@
+"""Say what changed from one forecast to the next that a person should hear of."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from models.prediction import Forecast, SignalForecast
+from models.values import Signal
+
+
+class Event(StrEnum):
+    """Name what happened, as events in a cluster are named."""
+
+    FORECAST_DEMOTED = "ForecastDemoted"
+    FORECAST_TRUSTED = "ForecastTrusted"
+    FIT_HELD_UP = "FitHeldUp"
+    FIT_RECOVERED = "FitRecovered"
+
+    @property
+    def warning(self) -> bool:
+        """Whether somebody may have to act."""
+        return self in (Event.FORECAST_DEMOTED, Event.FIT_HELD_UP)
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Tell of one event: whose demand it is about, and a sentence."""
+
+    event: Event
+    request_class: str
+    signal: Signal
+    sentence: str
+
+    def __str__(self) -> str:
+        """Say it as an operator reads it."""
+        return f"{self.request_class} {self.signal}: {self.sentence}"
+
+
+def notices(before: Forecast | None, now: Forecast) -> tuple[Notice, ...]:
+    """Return what to tell at the change from one forecast to the next; nothing while all stays as it was.
+
+    Without a forecast before, a signal that is not trusted is no news: a process that begins knows little.
+    """
+    told = []
+    for name, signals in now.signals.items():
+        for signal, said in signals.items():
+            was = None if before is None else before.signals.get(name, {}).get(signal)
+            if was is not None:
+                told += [Notice(event, name, signal, sentence) for event, sentence in _changes(was, said)]
+    return tuple(told)
+
+
+def _changes(was: SignalForecast, said: SignalForecast) -> list[tuple[Event, str]]:
+    found = []
+    if said.fallback is not None and was.fallback is None:
+        found.append(
+            (Event.FORECAST_DEMOTED, f"recent demand counts instead of the forecast: {said.fallback}")
+        )
+    elif said.fallback is None and was.fallback is not None:
+        found.append((Event.FORECAST_TRUSTED, f"the forecast counts again: {said.why}"))
+    if said.trouble is not None and was.trouble is None:
+        found.append((Event.FIT_HELD_UP, f"an older fit answers: {said.trouble}"))
+    elif said.trouble is None and was.trouble is not None:
+        found.append((Event.FIT_RECOVERED, f"a new fit answers: {said.why}"))
+    return found

@@ -1,0 +1,141 @@
+"""Show what the last records say as Prometheus metrics: alone in importing prometheus_client."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from models.decision import Record
+from models.errors import ConfigError
+from models.notice import Event, notices
+from models.prediction import Forecast, SignalForecast
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from prometheus_client import CollectorRegistry, Counter, Gauge
+
+_SIGNAL = ("deployment", "class", "signal")
+_ROLE = ("deployment", "role")
+
+
+class Metrics:
+    """Implement the Recorder port with gauges of the latest record, and counters of all of them."""
+
+    def __init__(self) -> None:
+        """Begin with a registry of our own."""
+        from prometheus_client import CollectorRegistry
+
+        self.registry: CollectorRegistry = CollectorRegistry()
+        self._last: dict[str, Forecast] = {}
+        self._ticks = self._counter("headgate_ticks", "Ticks, by what came of them.", "deployment", "status")
+        self._current = self._gauge(
+            "headgate_replicas_current", "Replicas asked for before the tick.", *_ROLE
+        )
+        self._final = self._gauge("headgate_replicas_decided", "Replicas after all guards.", *_ROLE)
+        self._uncapped = self._gauge(
+            "headgate_replicas_uncapped", "Replicas that the role needs: no budget, no ceiling.", *_ROLE
+        )
+        self._attainment = self._gauge(
+            "headgate_attainment_predicted_ratio", "Expected share of kept promises.", "deployment", "class"
+        )
+        self._demand = self._gauge("headgate_demand", "Demand as last measured, per second.", *_SIGNAL)
+        self._peak = self._gauge(
+            "headgate_forecast_peak",
+            "Highest demand on the path of a quantile, per second.",
+            *_SIGNAL,
+            "quantile",
+        )
+        self._trusted = self._gauge(
+            "headgate_forecast_trusted", "1: the forecast counts; 0: recent demand counts instead.", *_SIGNAL
+        )
+        self._demoted = self._counter(
+            "headgate_forecast_demotions", "Times that a forecast was demoted.", *_SIGNAL
+        )
+        self._coverage = self._gauge(
+            "headgate_forecast_coverage_ratio",
+            "Share of actuals at or under the operating quantile.",
+            *_SIGNAL,
+        )
+        self._fitted = self._gauge(
+            "headgate_forecast_fitted_timestamp_seconds",
+            "Until when the model that answers learned.",
+            *_SIGNAL,
+        )
+        self._held_up = self._gauge(
+            "headgate_forecast_fit_held_up", "1: a newer fit failed or is late.", *_SIGNAL
+        )
+
+    def record(self, record: Record) -> None:
+        """Take over what a record says."""
+        name = record.deployment
+        self._ticks.labels(name, record.outcome.status.value).inc()
+        for role, count in record.decision.current.items():
+            self._current.labels(name, role.value).set(count)
+            self._final.labels(name, role.value).set(record.decision.final[role])
+        if record.sizing is not None:
+            for role, sized in record.sizing.roles.items():
+                self._uncapped.labels(name, role.value).set(sized.uncapped)
+            for each, ratio in record.sizing.attainment.items():
+                self._attainment.labels(name, each).set(ratio)
+        for notice in notices(self._last.get(name), record.forecast):
+            if notice.event is Event.FORECAST_DEMOTED:
+                self._demoted.labels(name, notice.request_class, notice.signal.value).inc()
+        self._last[name] = record.forecast
+        for each, signals in record.forecast.signals.items():
+            for signal, said in signals.items():
+                self._forecast((name, each, signal.value), said)
+                demand = record.observation.demand.get(each)
+                value = None if demand is None else demand.value(signal)
+                if value is not None:
+                    self._demand.labels(name, each, signal.value).set(value)
+
+    def serve(self, address: str) -> Callable[[], None]:
+        """Serve /metrics at HOST:PORT from now on; return what ends that.
+
+        Raises ConfigError for an address that cannot be served at.
+        """
+        from prometheus_client import start_http_server
+
+        host, port = _parsed(address)
+        try:
+            server, thread = start_http_server(port, host, self.registry)
+        except OSError as error:
+            raise ConfigError(
+                f"--metrics {address}: cannot be served there: {error.strerror or error}"
+            ) from None
+
+        def stop() -> None:
+            server.shutdown()
+            server.server_close()
+            thread.join()
+
+        return stop
+
+    def _forecast(self, labels: tuple[str, str, str], said: SignalForecast) -> None:
+        self._trusted.labels(*labels).set(said.fallback is None)
+        # The series is there from the first forecast on, so that a rate sees the first demotion.
+        self._demoted.labels(*labels)
+        self._held_up.labels(*labels).set(said.trouble is not None)
+        if said.coverage is not None:
+            self._coverage.labels(*labels).set(said.coverage)
+        if said.fitted_at_s is not None:
+            self._fitted.labels(*labels).set(said.fitted_at_s)
+        for level, path in zip(said.levels, said.paths, strict=True):
+            self._peak.labels(*labels, f"{level:g}").set(max(path))
+
+    def _gauge(self, name: str, said: str, *labels: str) -> Gauge:
+        from prometheus_client import Gauge
+
+        return Gauge(name, said, labels, registry=self.registry)
+
+    def _counter(self, name: str, said: str, *labels: str) -> Counter:
+        from prometheus_client import Counter
+
+        return Counter(name, said, labels, registry=self.registry)
+
+
+def _parsed(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal() or not 0 <= int(port) <= 65_535:
+        raise ConfigError(f"--metrics {address}: write HOST:PORT, such as 127.0.0.1:9464")
+    return host.strip("[]"), int(port)

@@ -1,0 +1,17 @@
+"""Hand every record to several recorders."""
+
+from models.decision import Record
+from planner.ports import Recorder
+
+
+class Several:
+    """Implement the Recorder port with others, in order."""
+
+    def __init__(self, *recorders: Recorder) -> None:
+        """Bind the recorders."""
+        self._recorders = recorders
+
+    def record(self, record: Record) -> None:
+        """Hand the record to each."""
+        for each in self._recorders:
+            each.record(record)

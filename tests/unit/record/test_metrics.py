@@ -1,0 +1,153 @@
+"""What a record says is what a scrape shows, and what changed is told once."""
+
+import logging
+import socket
+import urllib.request
+from dataclasses import replace
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from models.decision import Decision, Outcome, Record, Status
+from models.errors import ConfigError
+from models.notice import Event, notices
+from models.prediction import Forecast, SignalForecast
+from models.values import Role, Signal
+from planner.record.memory import Memory
+from planner.record.metrics import Metrics
+from planner.record.noticing import Noticing
+from planner.record.several import Several
+from tests import builders
+from tests.integration.loopback import free_port
+
+GOOD = SignalForecast(
+    levels=(0.5, 0.9),
+    offsets_s=(60.0, 120.0),
+    paths=((10.0, 12.0), (14.0, 15.0)),
+    model="seasonal naive (day)",
+    why="seasonal naive (day): pinball loss against last value -20% at 15m",
+    recent_peak=11.0,
+    coverage=0.91,
+    fitted_at_s=1_700_000_000.0,
+)
+DEMOTED = replace(GOOD, model="last value", fallback="it covered 0.800 of the actuals where 0.9 was promised")
+HELD_UP = replace(GOOD, trouble="the last fit failed: it took longer than 10m")
+
+
+def forecast(said: SignalForecast) -> Forecast:
+    return Forecast(0.0, {"pages": {Signal.ARRIVALS: said}})
+
+
+def record(said: SignalForecast) -> Record:
+    counts = {Role.PREFILL: 2, Role.DECODE: 3}
+    return Record(
+        tick_id="shop@0",
+        deployment="shop",
+        observation=builders.observation({"pages": 9.0}),
+        forecast=forecast(said),
+        sizing=None,
+        decision=Decision(counts, counts, {**counts, Role.DECODE: 4}),
+        outcome=Outcome(Status.UNCHANGED),
+        config_digest="",
+        profile_digest="",
+        version="0",
+    )
+
+
+def scraped(metrics: Metrics) -> dict[str, float]:
+    """Return the value of each series, by its name and what tells it apart besides shop and pages."""
+    address = f"127.0.0.1:{free_port()}"
+    stop = metrics.serve(address)
+    try:
+        with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
+            text = answer.read().decode()
+    finally:
+        stop()
+    found = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            assert sample.labels["deployment"] == "shop"
+            rest = [v for k, v in sample.labels.items() if k not in ("deployment", "class", "signal")]
+            found[" ".join([sample.name, *rest])] = sample.value
+    return found
+
+
+def test_a_scrape_shows_the_last_record() -> None:
+    metrics = Metrics()
+    metrics.record(record(GOOD))
+
+    seen = scraped(metrics)
+
+    assert seen["headgate_ticks_total unchanged"] == 1
+    assert seen["headgate_replicas_current decode"] == 3
+    assert seen["headgate_replicas_decided decode"] == 4
+    assert seen["headgate_demand"] == 9.0
+    assert seen["headgate_forecast_peak 0.9"] == 15.0
+    assert seen["headgate_forecast_trusted"] == 1
+    assert seen["headgate_forecast_coverage_ratio"] == 0.91
+    assert seen["headgate_forecast_fitted_timestamp_seconds"] == 1_700_000_000.0
+    assert seen["headgate_forecast_fit_held_up"] == 0
+    assert seen["headgate_forecast_demotions_total"] == 0
+
+
+def test_a_demotion_is_counted_once_and_shown_as_long_as_it_lasts() -> None:
+    metrics = Metrics()
+    for said in (GOOD, DEMOTED, DEMOTED, GOOD, DEMOTED):
+        metrics.record(record(said))
+
+    seen = scraped(metrics)
+
+    assert seen["headgate_forecast_demotions_total"] == 2
+    assert seen["headgate_forecast_trusted"] == 0
+    assert seen["headgate_ticks_total unchanged"] == 5
+
+
+@pytest.mark.parametrize("address", ["9464", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:x", ":9464"])
+def test_an_address_that_is_none_is_refused(address: str) -> None:
+    with pytest.raises(ConfigError, match="HOST:PORT"):
+        Metrics().serve(address)
+
+
+def test_a_port_that_is_taken_is_refused_with_the_reason() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(ConfigError, match=r"cannot be served there: .*in use"):
+            Metrics().serve(f"127.0.0.1:{taken.getsockname()[1]}")
+
+
+@pytest.mark.parametrize(
+    ("was", "now", "told"),
+    [
+        (None, DEMOTED, []),
+        (GOOD, GOOD, []),
+        (GOOD, DEMOTED, [Event.FORECAST_DEMOTED]),
+        (DEMOTED, DEMOTED, []),
+        (DEMOTED, GOOD, [Event.FORECAST_TRUSTED]),
+        (GOOD, HELD_UP, [Event.FIT_HELD_UP]),
+        (HELD_UP, GOOD, [Event.FIT_RECOVERED]),
+        (HELD_UP, DEMOTED, [Event.FORECAST_DEMOTED, Event.FIT_RECOVERED]),
+    ],
+)
+def test_what_changes_is_told_and_what_stays_is_not(
+    was: SignalForecast | None, now: SignalForecast, told: list[Event]
+) -> None:
+    found = notices(None if was is None else forecast(was), forecast(now))
+
+    assert [n.event for n in found] == told
+
+
+def test_a_demotion_is_one_warning_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    kept = Memory()
+    recorder = Several(kept, Noticing())
+    for said in (GOOD, DEMOTED, DEMOTED, GOOD):
+        recorder.record(record(said))
+
+    assert len(kept.records) == 4
+    assert [line.levelname for line in caplog.records] == ["WARNING", "INFO"]
+    assert caplog.records[0].getMessage() == (
+        "ForecastDemoted: pages arrivals: recent demand counts instead of the forecast: "
+        "it covered 0.800 of the actuals where 0.9 was promised"
+    )
+    assert caplog.records[0].fields["event"] == "ForecastDemoted"  # type: ignore[attr-defined]
