@@ -9,7 +9,7 @@ from models.forecast.backtest import horizons, look_back, origin_step, origins, 
 from models.forecast.base import NotYet
 from models.forecast.candidates import candidates
 from models.forecast.conformal import PRIOR_SCORES, Calibration, calibrate
-from models.forecast.events import last_plain, told, without
+from models.forecast.events import foretold, last_plain, told, without
 from models.forecast.outages import Habit, without_outages
 from models.forecast.pool import Contender, Pool, pool
 from models.forecast.selection import MIN_ORIGINS, Judged, choose
@@ -62,6 +62,8 @@ def fit_signal(
     measured = series.window(-np.inf, until_s)
     events = told(policy.calendar.events, measured)
     series, habit = without_outages(without(events, measured))
+    foreseen = foretold(policy.calendar.events, measured)
+    lived = series if foreseen == events else without_outages(without(foreseen, measured))[0]
     judged_s = horizons(policy.reach_s, series.step_s)
     every_s = origin_step(series.step_s)
     window = max(look_back(policy.calibration_s, every_s), MIN_ORIGINS)
@@ -77,7 +79,7 @@ def fit_signal(
             models.append(fitted)
     if not models:
         return NotYet("; ".join(refused))
-    tests = [roll(model, series, origins_s, judged_s) for model in models]
+    tests = [roll(model, lived, origins_s, judged_s) for model in models]
     bands = calibrate(tests, policy.levels, policy.operating_level, window)
     contenders = [Contender(n, m, b) for n, m, b in zip(names, models, bands, strict=True)]
     actual = tests[0].actual[-window:]
@@ -110,11 +112,13 @@ def fit_signal(
 def heard(fit: SignalFit, recent: Series) -> Series:
     """Return what was measured lately, with gaps for outages that were recorded as zeros."""
     plain = without(fit.events, recent)
-    believed = plain if fit.habit is None else fit.habit.without_outages(plain)
-    if believed is plain:
-        return recent
-    known = recent.known & (believed.known | ~plain.known)
-    return Series(recent.start_s, recent.step_s, recent.values, known)
+    return _unless_doubted(recent, plain, plain if fit.habit is None else fit.habit.without_outages(plain))
+
+
+def scoreable(series: Series, events: tuple[Event, ...]) -> Series:
+    """Return what forecasts can be held to: a series with gaps for outages that were recorded as zeros."""
+    plain = without(told(events, series), series)
+    return _unless_doubted(series, plain, without_outages(plain)[0])
 
 
 def path(fit: SignalFit, recent: Series, origin_s: float, horizons_s: Floats) -> Path | None:
@@ -144,6 +148,14 @@ def _origins_at_hand(series: Series, until_s: float, every_s: float) -> int:
     known = np.flatnonzero(series.known)
     span_s = until_s - (series.start_s + int(known[0]) * series.step_s) if known.size else 0.0
     return max(int(span_s / every_s), 0) + 2
+
+
+def _unless_doubted(measured: Series, plain: Series, believed: Series) -> Series:
+    """Leave out of what was measured what is known without events and not believed."""
+    if believed is plain:
+        return measured
+    known = measured.known & (believed.known | ~plain.known)
+    return Series(measured.start_s, measured.step_s, measured.values, known)
 
 
 def _taken_for_outage(measured: Series, believed: Series) -> str | None:
