@@ -9,6 +9,7 @@ import numpy as np
 
 from models.errors import InputError
 from models.forecast.backtest import origin_step
+from models.forecast.signal import scoreable
 from models.forecast.trial_roll import Clock, Lived, Refit, Watch, live_through
 from models.forecast.trial_score import Scale, Score, scale_of, score, scored
 from models.policy import ForecastPolicy
@@ -124,6 +125,7 @@ def judge(
     asked = replace(
         policy, levels=levels, operating_level=quantile, reach_s=float(ahead_s.max()), refit_s=refit_s
     )
+    notes += _outages(series, scoreable(series, policy.calendar.events))
     lived = live_through(series, asked, ahead_s, from_s, clock, watch)
     return _verdict(name, series, lived, asked, from_s, notes)
 
@@ -140,6 +142,15 @@ def whole_steps(horizons_s: Sequence[float], step_s: float) -> tuple[Floats, lis
                 f"value every {show_duration(step_s)}"
             )
     return np.array(sorted(set(found))), notes
+
+
+def _outages(series: Series, believed: Series) -> list[str]:
+    """Say what is not scored because it was recorded as zeros."""
+    doubted = int((series.known & ~believed.known).sum())
+    if not doubted:
+        return []
+    lost = show_duration(doubted * series.step_s)
+    return [f"{lost} of zeros are taken for outages: they teach nothing and are not scored"]
 
 
 def usual_horizons(step_s: float) -> tuple[float, ...]:

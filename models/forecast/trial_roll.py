@@ -10,7 +10,7 @@ from models.forecast.backtest import origin_step, origins, roll
 from models.forecast.base import Fitted, NotYet
 from models.forecast.candidates import candidates
 from models.forecast.pool import Pool
-from models.forecast.signal import SignalFit, fit_signal, path
+from models.forecast.signal import SignalFit, fit_signal, path, scoreable
 from models.forecast.staged import Memory
 from models.policy import ForecastPolicy
 from models.series import Flags, Floats, Series
@@ -101,7 +101,7 @@ def live_through(
     return Lived(
         origins_s,
         horizons_s,
-        _came(series, origins_s, horizons_s),
+        _came(scoreable(series, policy.calendar.events), origins_s, horizons_s),
         diary.said("", diary.fitting_s / max(len(diary.fits), 1)),
         tuple(diary.answers),
         {name: diary.said(name, own_fit_s[name]) for name in names},
