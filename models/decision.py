@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from models.observation import Observation
 from models.prediction import Forecast
+from models.readiness import Readiness
 from models.values import Binding, Role
 
 
@@ -131,7 +132,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Hold one whole tick; `sizing` and `decision` replay from `observation` and `forecast`."""
+    """Hold one whole tick; `sizing` and `decision` replay from `observation`, `forecast` and `readiness`.
+
+    `readiness` holds the start-up times that were planned with; a role that is absent had its stated ones.
+    """
 
     tick_id: str
     deployment: str
@@ -143,3 +147,4 @@ class Record:
     config_digest: str
     profile_digest: str
     version: str
+    readiness: Mapping[Role, Readiness] = field(default_factory=dict)

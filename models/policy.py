@@ -45,13 +45,17 @@ class ForecastPolicy:
 
 @dataclass(frozen=True, slots=True)
 class PoolPolicy:
-    """Bound one role's pool and state the priors of its start-up and drain times, in seconds."""
+    """Bound one role's pool and say how long a start-up and a drain take, in seconds.
+
+    The start-up times are stated, or measured: then `startup_why` says on what they rest.
+    """
 
     min_replicas: int = 1
     max_replicas: int | None = None
     startup_s: float = 120.0
     startup_p99_s: float = 600.0
     drain_s: float = 30.0
+    startup_why: str = ""
 
 
 @dataclass(frozen=True, slots=True)

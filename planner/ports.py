@@ -1,14 +1,15 @@
 """Name what the tick needs from the world; every driver brings its own."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
 
 from models.decision import Decision, Outcome, Record
 from models.observation import Observation
 from models.prediction import Forecast
+from models.readiness import Readiness
 from models.series import Series
-from models.values import Signal
+from models.values import Role, Signal
 
 
 class Clock(Protocol):
@@ -50,6 +51,31 @@ class Forecaster(Protocol):
         ...
 
 
+@runtime_checkable
+class FarSighted(Protocol):
+    """Forecast further than was stated; an optional power of a forecaster."""
+
+    def reach(self, ahead_s: float, back_s: float) -> None:
+        """Let paths extend to at least `ahead_s`, and take the recent peak over at least `back_s`."""
+        ...
+
+
+class Learner(Protocol):
+    """Learn how long replicas take to get ready."""
+
+    def learn(self, observation: Observation) -> Mapping[Role, Readiness]:
+        """Take in one look and return the start-up times to plan with; a role that is absent is as stated."""
+        ...
+
+
+class AsStated:
+    """Learn nothing: every role starts as its pool states."""
+
+    def learn(self, observation: Observation) -> Mapping[Role, Readiness]:
+        """Return nothing."""
+        return {}
+
+
 class Actuator(Protocol):
     """Carry a decision out, or pretend to."""
 
@@ -74,3 +100,4 @@ class Ports:
     forecaster: Forecaster
     actuator: Actuator
     recorder: Recorder
+    learner: Learner = field(default_factory=AsStated)

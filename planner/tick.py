@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from models.artifact import LayoutProfile
 from models.decision import Decision, Record, Sizing
@@ -9,9 +10,10 @@ from models.observation import Observation
 from models.plan.sizing import size
 from models.policy import TickPolicy
 from models.prediction import Forecast
+from models.readiness import Readiness, with_readiness
 from models.values import Role
 from planner.decide.pipeline import decide
-from planner.ports import Ports
+from planner.ports import FarSighted, Ports
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +32,12 @@ def tick(now_s: float, ports: Ports, policy: TickPolicy, served: Served) -> Reco
     """
     observation = ports.observer.observe(now_s)
     ports.forecaster.absorb(observation)
+    measured = ports.learner.learn(observation)
+    if isinstance(ports.forecaster, FarSighted):
+        needed = with_readiness(policy.plan, measured)
+        ports.forecaster.reach(needed.least_reach_s(), needed.hold_horizon_s())
     forecast = ports.forecaster.forecast(now_s)
-    sizing, decision = plan(observation, forecast, policy, served.layouts)
+    sizing, decision = plan(observation, forecast, policy, served.layouts, measured)
     outcome = ports.actuator.act(decision, observation)
     record = Record(
         tick_id=f"{policy.deployment}@{now_s:.3f}",
@@ -44,14 +50,23 @@ def tick(now_s: float, ports: Ports, policy: TickPolicy, served: Served) -> Reco
         config_digest=policy.config_digest,
         profile_digest=served.profile_digest,
         version=served.version,
+        readiness=measured,
     )
     ports.recorder.record(record)
     return record
 
 
 def plan(
-    observation: Observation, forecast: Forecast, policy: TickPolicy, layouts: Mapping[Role, LayoutProfile]
+    observation: Observation,
+    forecast: Forecast,
+    policy: TickPolicy,
+    layouts: Mapping[Role, LayoutProfile],
+    measured: Mapping[Role, Readiness] = MappingProxyType({}),
 ) -> tuple[Sizing | None, Decision]:
-    """Compute the pure middle of a tick; a Record's sizing and decision replay through here."""
-    sizing = size(observation, forecast, layouts, policy.plan)
-    return sizing, decide(observation, sizing, policy.plan, policy.decide, layouts)
+    """Compute the pure middle of a tick; a Record's sizing and decision replay through here.
+
+    `measured` is the Record's `readiness`: start-up times in place of the policy's own.
+    """
+    known = with_readiness(policy.plan, measured)
+    sizing = size(observation, forecast, layouts, known)
+    return sizing, decide(observation, sizing, known, policy.decide, layouts)

@@ -22,7 +22,8 @@ def explain(
         text += _cap(limit, wanted, count, policy, role, model)
     else:
         text += f" for {_promise(limit, policy.classes)}"
-    return text
+    why = policy.pools[role].startup_why
+    return f"{text}; {why}" if why else text
 
 
 def _demand(role: Role, ahead: Scenarios, model: FleetModel, forecast: Forecast) -> str:

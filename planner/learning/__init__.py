@@ -1,0 +1,1 @@
+"""Learn from what was seen how the deployment really behaves."""
