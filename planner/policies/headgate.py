@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from models.decision import Record
 from models.policy import TickPolicy
 from models.values import Role
+from planner.learning.time_to_ready import TimeToReady
 from planner.policies.policy import World
 from planner.ports import Forecaster, Ports
 from planner.tick import Served, tick
@@ -23,6 +24,7 @@ class Headgate:
         self._served = served
         self._forecaster = forecaster
         self._initial = initial
+        self._learner = TimeToReady(policy.plan)
 
     @property
     def interval_s(self) -> float | None:
@@ -36,7 +38,7 @@ class Headgate:
 
     def tick(self, now_s: float, world: World) -> str | None:
         """Run one tick on the simulated world."""
-        ports = Ports(world.observer, self._forecaster, world.actuator, _Forget())
+        ports = Ports(world.observer, self._forecaster, world.actuator, _Forget(), self._learner)
         record = tick(now_s, ports, self._policy, self._served)
         return str(record.decision) if record.decision.changes else None
 
