@@ -124,6 +124,12 @@ class FittingWorker:
                 self._changed.notify_all()
             return replace(state.last, trouble=state.trouble(self._elapsed_s()))
 
+    def pending(self, subject: Subject, due: Due) -> bool:
+        """Whether the fit that is due has not been made yet."""
+        with self._changed:
+            state = self._states.get(subject)
+            return state is None or state.open or state.asked != due
+
     def stop(self) -> None:
         """End the process; a fit in progress is lost, and what was fitted stays."""
         with self._changed:

@@ -10,6 +10,7 @@ BENCHES = {
     "sweep": "points per second of the profiler",
     "replay": "simulated requests per second and peak memory",
     "forecast": "time of a fit and of a forecast, coverage",
+    "fitting": "the fitting worker: a day of its fits, and ticks beside it",
     "forecast_peers": "forecasts beside Dynamo's predictors and statsforecast on real series",
     "calibrate": "the estimator against published measurements",
     "published": "published benchmarks and capacity plans beside what the model says",
