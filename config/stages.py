@@ -88,8 +88,8 @@ class ForecastSettings(Section):
         default=_FORECAST.forecasters,
         max_length=len(FORECASTERS),
         description="Models that compete beside the last value, the seasons and their blends: "
-        f"{', '.join(FORECASTERS)}. They are fitted four times a day, by the scaler in a process of its own; a "
-        "replay and a recommendation wait for them, some seconds per signal. Empty: none of them.",
+        f"{', '.join(FORECASTERS)}. They are fitted four times a day, by the scaler in a process of its "
+        "own; a replay and a recommendation wait some seconds per signal. Empty: none of them.",
     )
     timezone: str = Field(
         default=_FORECAST.calendar.timezone,
