@@ -65,7 +65,9 @@ def demand_grid(record: Record) -> Grid:
                 up_to = f"{number(peaks[-1])} (p{path.levels[-1] * 100:g})"
                 coverage, model, why = share(path.coverage), path.model, path.why
                 if path.fallback:
-                    notes.append(f"{name} {unit}: {path.fallback}")
+                    notes.append(f"{name} {unit}: recent demand counts, not the forecast: {path.fallback}")
+                if path.trouble:
+                    notes.append(f"{name} {unit}: an older fit answers: {path.trouble}")
             rows.append((name, unit, number(now), expected, up_to, model, coverage, why))
     return Grid("Demand, measured and expected", columns, tuple(rows), tuple(notes))
 
