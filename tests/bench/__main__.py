@@ -7,11 +7,13 @@ from _pytest.outcomes import Skipped
 
 BENCHES = {
     "ticks": "pure ticks per second",
+    "fleet_plan": "one pool of GPUs divided among 200 deployments",
     "sweep": "points per second of the profiler",
     "replay": "simulated requests per second and peak memory",
     "forecast": "time of a fit and of a forecast, coverage",
     "fitting": "the fitting worker: a day of its fits, and ticks beside it",
     "forecast_peers": "forecasts beside Dynamo's predictors and statsforecast on real series",
+    "forecast_value": "what forecasting buys in the closed loop: on, off, and knowing the future",
     "calibrate": "the estimator against published measurements",
     "published": "published benchmarks and capacity plans beside what the model says",
     "sampling": "few noisy points against the whole grid: error, bands, the layouts chosen",
