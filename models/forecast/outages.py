@@ -31,8 +31,10 @@ LONGEST_S = 16 * 3600.0
 # medians, so that neither a class that rests on Sundays nor one that has slept for four nights is doubted.
 DAYS = 7
 WEEKS = 3
-# The level before is the lower mean of two windows, so that neither a spike nor a fading demand is one.
+# The level before is the lowest of two means and of where the last steps lead, and nothing where they lead to
+# less than a quarter: neither a spike nor a demand that fades away makes zeros implausible.
 LEVELS_S = (600.0, 3600.0)
+FADED_RATIO = 0.25
 LEVEL_STEPS = 5
 LEAST_STEPS = 3
 # Noise is at least this share of the mean demand: a smooth curve that touches zero is no outage.
@@ -190,7 +192,12 @@ class _Search:
         if beside.size == 0:
             return 0.0
         values = self.values[beside]
-        return min(float(values[: max(round(s / self.step_s), LEVEL_STEPS)].mean()) for s in LEVELS_S)
+        means = [float(values[: max(round(s / self.step_s), LEVEL_STEPS)].mean()) for s in LEVELS_S]
+        if values.size < 2 * LEVEL_STEPS:
+            return min(means)
+        late, early = (np.median(part) for part in (values[:LEVEL_STEPS], values[LEVEL_STEPS:][:LEVEL_STEPS]))
+        leads = float(2 * late - early)
+        return min(*means, leads) if leads >= FADED_RATIO * min(means) else 0.0
 
     def _cut(self, out: Flags, begin: int, end: int, level: float) -> None:
         """Mark the steps beside an outage that it took a part of."""

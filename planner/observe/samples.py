@@ -41,7 +41,9 @@ class Samples:
 def parse(result: object, step_s: float = 0.0) -> tuple[list[Samples], int]:
     """Read a matrix or a vector; returns the series and how many samples were not finite.
 
-    A sample that is not finite says nothing and is left out, a series with none left as well.
+    A sample that is not finite says nothing and is left out, a series with none left as well. Proxies that
+    merge replicas of a server may repeat samples or mix up their order: each time counts once, the last of
+    its samples where they differ.
 
     Raises ValueError when the answer has another shape.
     """
@@ -53,7 +55,7 @@ def parse(result: object, step_s: float = 0.0) -> tuple[list[Samples], int]:
         table = np.array(pairs, dtype=np.float64).reshape(-1, 2)
         good = np.isfinite(table).all(axis=1)
         dropped += int((~good).sum())
-        table = table[good]
+        table = _in_order(table[good])
         if len(table):
             steps = np.full(len(table), step_s)
             found.append(Samples(labels, table[:, 0], table[:, 1], steps))
@@ -97,6 +99,14 @@ def joined(parts: Iterable[Samples]) -> list[Samples]:
         keep = np.append(True, np.diff(at_s) > 0)
         whole.append(Samples(group[0].labels, at_s[keep], values[keep], steps[keep]))
     return whole
+
+
+def _in_order(table: Floats) -> Floats:
+    """Return rows of (time, value) in order of time; of equal times the row that stood last."""
+    if (np.diff(table[:, 0]) > 0).all():
+        return table
+    table = table[np.argsort(table[:, 0], kind="stable")]
+    return table[np.append(np.diff(table[:, 0]) > 0, True)]
 
 
 def _entry(entry: Any) -> tuple[dict[str, str], Any]:
