@@ -106,7 +106,8 @@ def _in_order(table: Floats) -> Floats:
     if (np.diff(table[:, 0]) > 0).all():
         return table
     table = table[np.argsort(table[:, 0], kind="stable")]
-    return table[np.append(np.diff(table[:, 0]) > 0, True)]
+    latest = np.append(np.diff(table[:, 0]) > 0, True)
+    return np.asarray(table[latest], dtype=np.float64)
 
 
 def _entry(entry: Any) -> tuple[dict[str, str], Any]:
