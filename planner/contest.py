@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -14,14 +14,17 @@ from planner.forecasting import Forecasting
 from planner.policies import sizing
 from planner.policies.headgate import Headgate
 from planner.policies.hpa import Hpa
+from planner.policies.perfect import PerfectForecaster
 from planner.policies.policy import Policy
 from planner.policies.static import Static
 from planner.policies.static_peak import StaticPeak
+from planner.ports import Forecaster
 from planner.processes import Progress, side_by_side
 from planner.replay import Stage, attainment_of, replay
 from planner.tick import Served
 
-POLICIES = ("headgate", "static-peak", "static-mean", "hpa")
+HEADGATE, REACTIVE, PERFECT = "headgate", "headgate-reactive", "headgate-perfect"
+POLICIES = (HEADGATE, "static-peak", "static-mean", "hpa", REACTIVE, PERFECT)
 # Below this a second process costs more than it saves.
 _PARALLEL_FROM = 300_000
 # Policies that scale begin with a fleet for the first minutes of the trace, story time.
@@ -103,9 +106,18 @@ def _policy(name: str, stage: Stage, setup: Setup) -> Policy:
     initial = setup.initial or sizing.first_fleet(stage.workload, layouts, plan, first_s)
     if name == "hpa":
         return Hpa(sizing.in_flight_targets(stage.workload, layouts, plan), plan.pools, initial)
-    forecasting = Forecasting(setup.policy.forecast, [c.name for c in plan.classes], plan.hold_horizon_s())
+    return Headgate(setup.policy, setup.served, _forecaster(name, stage, setup.policy), initial, name)
+
+
+def _forecaster(name: str, stage: Stage, policy: TickPolicy) -> Forecaster:
+    """Make what tells Headgate and its variants apart: models that compete, the last value, or the truth."""
+    classes = [c.name for c in policy.plan.classes]
+    if name == PERFECT:
+        return PerfectForecaster(stage.workload, stage.scale, policy.forecast, classes)
+    chosen = replace(policy.forecast, enabled=False) if name == REACTIVE else policy.forecast
+    forecasting = Forecasting(chosen, classes, policy.plan.hold_horizon_s())
     forecasting.seed(stage.history)
-    return Headgate(setup.policy, setup.served, forecasting, initial)
+    return forecasting
 
 
 def _stated(name: str, roles: Sequence[Role]) -> dict[Role, int]:

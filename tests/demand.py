@@ -58,13 +58,13 @@ def changed(series: Series, from_minute: int, minutes: int, ratio: float) -> Ser
 
 def conversation_week(mean_rps: float = 20.0) -> Series:
     """Return the recorded week of azure_llm_2024_conv: its shape at `mean_rps`, arrivals drawn anew."""
-    counts = _column("azure_llm_2024_conv_week_1min.csv.gz", "req_per_min")
+    counts = recorded_minutes("azure_llm_2024_conv_week_1min.csv.gz", "req_per_min")
     return Series.of(arrivals(counts / counts.mean() * mean_rps), SUNDAY_S)
 
 
 def two_real_weeks(mean_rps: float = 20.0) -> Series:
     """Return the fortnight of servegen_m-small scaled the same way; its empty windows are gaps."""
-    counts = _column("servegen_m-small_1min_synth.csv.gz", "req")
+    counts = recorded_minutes("servegen_m-small_1min_synth.csv.gz", "req")
     counts[counts <= 0] = np.nan
     return Series.of(arrivals(counts / np.nanmean(counts) * mean_rps), SUNDAY_S)
 
@@ -80,6 +80,7 @@ def everywhere(series: Series, name: str = "chat") -> dict[str, dict[Signal, Ser
     return {name: dict.fromkeys(Signal, series)}
 
 
-def _column(name: str, column: str) -> Floats:
+def recorded_minutes(name: str, column: str) -> Floats:
+    """Return one column of a recorded trace, a value a minute."""
     with gzip.open(trace(name), "rt", newline="") as file:
         return np.array([float(row[column]) for row in csv.DictReader(file)])

@@ -11,6 +11,8 @@ _POLICIES = {
     "static-peak": Swatch("static-peak", "var(--series-8)", (6, 3)),
     "hpa": Swatch("hpa", "var(--series-2)", (2, 2)),
     "oracle": Swatch("oracle", "var(--series-3)", (8, 3, 2, 3)),
+    "headgate-reactive": Swatch("headgate-reactive", "var(--series-1)", (2, 2)),
+    "headgate-perfect": Swatch("headgate-perfect", "var(--series-3)", (4, 4)),
     "static-mean": Swatch("static-mean", "var(--series-4)", (4, 4)),
 }
 _OTHERS = (5, 6, 7, 4, 2, 3, 1, 8)

@@ -27,6 +27,10 @@ GPU-hours count a GPU from the moment it is asked for until it is free again: st
 static-peak holds the smallest constant fleet that keeps the promise, chosen in hindsight. An oracle knows the
 future: it bounds what any policy could save and is none that could be run.
 
+headgate-reactive is headgate without its forecast: it sizes for the last minutes, within bands as wide as
+their own past errors. headgate-perfect is headgate that knows what will be measured in each minute to come:
+it bounds what any forecast could be worth, and cannot be run either.
+
 The simulated fleet takes its speeds from the profile. Where your engines are slower than it says, these
 figures are too good: compare the profile with what you measure before you act on them."""
 

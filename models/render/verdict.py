@@ -5,17 +5,18 @@ from enum import StrEnum
 
 from models.render.formats import number, percent, points, sentence, share, words
 from models.render.misses import held_gpus, missed_at_budget
+from models.render.worth import SAME_ATTAINMENT, SAME_COST_RATIO, Run, run_of, worth
 from models.simulation.scorecard import PolicyResult, ReplayResult
 from models.units import show_duration
 
 SUBJECT = "headgate"
 REFERENCE = "static-peak"
-# It knows the future: a bound to measure by, not a policy that anyone could run.
+# These know the future: bounds to measure by, not policies that anyone could run.
 CLAIRVOYANT = "oracle"
-# Below this a difference in GPU-hours is called none: one replica more or less for a few minutes of a day.
-SAME_COST_RATIO = 0.01
-# Below this a difference in attainment is called none: one request in 2,000.
-SAME_ATTAINMENT = 0.0005
+FORESIGHT = "headgate-perfect"
+BOUNDS = (CLAIRVOYANT, FORESIGHT)
+# The policy under test without its forecast: it follows what was measured last.
+REACTIVE = "headgate-reactive"
 # From this share on the budget explains the misses.
 MOSTLY = 0.5
 
@@ -99,7 +100,7 @@ def _broken_promises(policy: PolicyResult, result: ReplayResult) -> list[str]:
 
 def _reference(result: ReplayResult, tested: PolicyResult) -> PolicyResult | None:
     """Return static-peak, else the cheapest other that kept the promise, else the nearest to it."""
-    others = [p for p in result.policies if p is not tested and p.policy != CLAIRVOYANT]
+    others = [p for p in result.policies if p is not tested and p.policy not in BOUNDS]
     if fixed := next((p for p in others if p.policy == REFERENCE), None):
         return fixed
     keepers = [p for p in others if kept(p, result)]
@@ -180,7 +181,7 @@ def _further(tested: PolicyResult, reference: PolicyResult, result: ReplayResult
     rivals = [
         p
         for p in result.policies
-        if p not in (tested, reference) and p.policy != CLAIRVOYANT and _beats(p, tested, result)
+        if p not in (tested, reference) and p.policy not in BOUNDS and _beats(p, tested, result)
     ]
     if rivals:
         best = min(rivals, key=lambda p: p.gpu_hours)
@@ -188,6 +189,8 @@ def _further(tested: PolicyResult, reference: PolicyResult, result: ReplayResult
             f"{best.policy} did better here: {share(best.slo_attainment)} with {number(best.gpu_hours)} "
             f"GPU-hours against {number(tested.gpu_hours)}."
         )
+    if (bought := _bought(tested, result)) is not None:
+        said.append(bought)
     bound = named(result, CLAIRVOYANT)
     if bound is not None and bound.gpu_hours > 0 and tested.policy != CLAIRVOYANT:
         bill = _bill(versus(tested, bound), "that")
@@ -196,6 +199,21 @@ def _further(tested: PolicyResult, reference: PolicyResult, result: ReplayResult
             f"{number(bound.gpu_hours)} GPU-hours: {tested.policy} used {bill}."
         )
     return said
+
+
+def _bought(tested: PolicyResult, result: ReplayResult) -> str | None:
+    """Say what forecasting was worth, where the same was replayed without it."""
+    without = named(result, REACTIVE)
+    if tested.policy != SUBJECT or without is None:
+        return None
+    runs = [_run(p, result) for p in (tested, without)]
+    bound = named(result, FORESIGHT)
+    known = None if bound is None else [_run(bound, result)]
+    return worth([runs[0]], [runs[1]], known, result.target_attainment).sentence
+
+
+def _run(policy: PolicyResult, result: ReplayResult) -> Run:
+    return run_of(policy, [c.name for c in result.classes if not c.slo.throughput_only])
 
 
 def _beats(rival: PolicyResult, tested: PolicyResult, result: ReplayResult) -> bool:

@@ -37,7 +37,11 @@ _POLICIES = "headgate,static-peak,static-mean,hpa"
 )
 @click.option("--history", type=FILE, help="CSV of demand per minute from before the trace begins.")
 @click.option(
-    "--policy", default=_POLICIES, show_default=True, help="Policies; static:P,D is a constant fleet."
+    "--policy",
+    default=_POLICIES,
+    show_default=True,
+    help="Policies, with commas between them. static:P,D is a constant fleet; headgate-reactive is headgate "
+    "without its forecast, headgate-perfect headgate that knows the future.",
 )
 @click.option(
     "--rate-scale",

@@ -14,12 +14,19 @@ from planner.tick import Served, tick
 class Headgate:
     """Forecast, size and decide once an interval, on what the simulated fleet shows."""
 
-    name = "headgate"
-
     def __init__(
-        self, policy: TickPolicy, served: Served, forecaster: Forecaster, initial: Mapping[Role, int]
+        self,
+        policy: TickPolicy,
+        served: Served,
+        forecaster: Forecaster,
+        initial: Mapping[Role, int],
+        name: str = "headgate",
     ) -> None:
-        """Bind the deployment's policy to a forecaster that may have been seeded with history."""
+        """Bind the deployment's policy to a forecaster that may have been seeded with history.
+
+        What differs between Headgate and its variants is the forecaster alone, and the `name`.
+        """
+        self.name = name
         self._policy = policy
         self._served = served
         self._forecaster = forecaster
