@@ -73,8 +73,7 @@ class Forecasting:
         self._seeded = 0
         self._interim: dict[Subject, SignalFit | NotYet] = {}
         self._paths: dict[Subject, _Read] = {}
-        steps = max(math.floor(policy.reach_s / policy.grid_s + 1e-9), 1)
-        self._offsets_s = policy.grid_s * np.arange(1, steps + 1, dtype=np.float64)
+        self._offsets_s = _grid(policy)
 
     @property
     def history(self) -> History:
@@ -85,6 +84,17 @@ class Forecasting:
         """Take in what a HistorySource remembers from before; what was absorbed since stays."""
         self._history.seed(past)
         self._seeded += 1
+        self._paths.clear()
+
+    def reach(self, ahead_s: float, back_s: float) -> None:
+        """Extend paths to at least `ahead_s`, and take the recent peak over `back_s`.
+
+        Fits judge the further horizons from the next one on; until then bands grow with the square root.
+        """
+        if ahead_s <= self._policy.reach_s and back_s == self._hold_s:
+            return
+        self._policy = replace(self._policy, reach_s=max(ahead_s, self._policy.reach_s))
+        self._hold_s, self._offsets_s = back_s, _grid(self._policy)
         self._paths.clear()
 
     def absorb(self, observation: Observation) -> None:
@@ -184,6 +194,12 @@ class Forecasting:
             fallback=fallback,
             coverage=fit.coverage,
         )
+
+
+def _grid(policy: ForecastPolicy) -> Floats:
+    """Return the offsets of a path, in seconds."""
+    steps = max(math.floor(policy.reach_s / policy.grid_s + 1e-9), 1)
+    return policy.grid_s * np.arange(1, steps + 1, dtype=np.float64)
 
 
 def recent_peak(recent: Series, from_s: float, until_s: float) -> float:

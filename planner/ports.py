@@ -56,7 +56,7 @@ class FarSighted(Protocol):
     """Forecast further than was stated; an optional power of a forecaster."""
 
     def reach(self, ahead_s: float, back_s: float) -> None:
-        """Let paths extend to at least `ahead_s`, and take the recent peak over at least `back_s`."""
+        """Extend paths to at least `ahead_s`, and take the recent peak over `back_s`."""
         ...
 
 

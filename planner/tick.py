@@ -33,7 +33,7 @@ def tick(now_s: float, ports: Ports, policy: TickPolicy, served: Served) -> Reco
     observation = ports.observer.observe(now_s)
     ports.forecaster.absorb(observation)
     measured = ports.learner.learn(observation)
-    if isinstance(ports.forecaster, FarSighted):
+    if measured and isinstance(ports.forecaster, FarSighted):
         needed = with_readiness(policy.plan, measured)
         ports.forecaster.reach(needed.least_reach_s(), needed.hold_horizon_s())
     forecast = ports.forecaster.forecast(now_s)

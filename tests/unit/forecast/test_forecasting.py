@@ -73,6 +73,36 @@ def test_paths_reach_as_far_as_the_policy_says_on_its_grid() -> None:
     assert said.levels == policy.levels
 
 
+def test_paths_reach_further_and_back_when_start_ups_turn_out_longer() -> None:
+    past = nightly_batch(4)
+    made = forecasting(past)
+    before = arrivals(made.forecast(past.end_s))
+
+    made.reach(3600.0, HOLD_S)
+    further = arrivals(made.forecast(past.end_s))
+
+    assert len(before.offsets_s) == 30
+    assert further.offsets_s == tuple(60.0 * i for i in range(1, 61))
+    assert tuple(path[:30] for path in further.paths) == before.paths
+    # The same fit, and the band does not narrow where it was not judged yet.
+    assert further.paths[4][-1] - further.paths[2][-1] >= before.paths[4][-1] - before.paths[2][-1]
+
+    made.reach(1800.0, HOLD_S)
+    assert arrivals(made.forecast(past.end_s)) == further
+
+
+def test_the_recent_peak_is_taken_over_the_hold_time_that_start_ups_ask_for() -> None:
+    past = nightly_batch(4)
+    until_s = SUNDAY_S + 3 * DAY_S + 8.0 * 3600.0
+    made = forecasting(past.window(-math.inf, until_s))
+    short = arrivals(made.forecast(until_s)).recent_peak
+
+    made.reach(1800.0, 10 * 3600.0)
+
+    assert short < 50.0
+    assert arrivals(made.forecast(until_s)).recent_peak > 250.0
+
+
 def test_every_class_and_signal_is_forecast_and_absent_ones_are_named() -> None:
     made = Forecasting(POLICY, ["chat", "email"], HOLD_S)
     said = live(made, [5.0, 5.0], SUNDAY_S)
