@@ -13,7 +13,7 @@ from models.series import Series
 from models.values import Signal
 from planner.act.dryrun import DryRun
 from planner.history import SPAN_S
-from planner.ports import Forecaster, HistorySource, Observer, Ports
+from planner.ports import AsStated, Forecaster, HistorySource, Learner, Observer, Ports
 from planner.record.memory import Memory
 from planner.tick import Served, tick
 
@@ -69,16 +69,19 @@ def recommend(
     policy: TickPolicy,
     served: Served,
     history_s: float = SPAN_S,
+    learner: Learner | None = None,
 ) -> Recommendation:
     """Return what a live tick at `now_s` (Unix seconds) would decide.
 
-    Reads as much back as a process that runs for months remembers, so that both say the same.
+    Reads as much back as a process that runs for months remembers, so that both say the same; `learner` is
+    what such a process has learned of start-ups (`None`: they are as stated).
 
     Raises ObserveError when not even the pools can be seen.
     """
     history = source.history(now_s, history_s)
     forecaster.seed(history)
-    record = tick(now_s, Ports(observer, forecaster, DryRun(), Memory()), policy, served)
+    ports = Ports(observer, forecaster, DryRun(), Memory(), learner or AsStated())
+    record = tick(now_s, ports, policy, served)
     seen = {name: {s: summary(series) for s, series in one.items()} for name, one in history.items()}
     gaps = (*source.gaps, *_holes(seen), *record.observation.gaps)
     return Recommendation(record, policy, seen, tuple(dict.fromkeys(gaps)))

@@ -78,6 +78,7 @@ def command(
     from models.observation import Gap
     from planner import wiring
     from planner.clock import SystemClock
+    from planner.commands.resuming import time_to_ready
     from planner.recommend import recommend
 
     now_s = SystemClock().now_s()
@@ -93,6 +94,7 @@ def command(
         chosen.policy,
         chosen.served,
         history,
+        time_to_ready(chosen) if at is None else None,
     )
     extra = _missing(live, made)
     if cluster_state is None:
@@ -181,8 +183,10 @@ def _demand_lines(made: Recommendation) -> list[str]:
 def _plain(made: Recommendation, extra: tuple[Gap, ...]) -> dict[str, Any]:
     """Return the recommendation as plain data: `headgate/recommendation/v1`."""
     from models import codec
+    from models.readiness import with_readiness
 
-    record, plan = made.record, made.policy.plan
+    record = made.record
+    plan = with_readiness(made.policy.plan, record.readiness)
     seen, horizon_s = record.observation, plan.ready_horizon_s()
     return {
         "schema": "headgate/recommendation/v1",

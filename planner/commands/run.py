@@ -73,10 +73,11 @@ def command(
 def _job(served: Deployment, cluster_state: Path, recorder: Recorder, fitter: Fitter) -> Job:
     from planner import wiring
     from planner.act.dryrun import DryRun
+    from planner.commands.resuming import time_to_ready
     from planner.loop import Job, Ticking
     from planner.ports import Ports
 
     live = wiring.live(served, cluster_state, fitter)
-    ports = Ports(live.observer, live.forecaster, DryRun(), recorder)
+    ports = Ports(live.observer, live.forecaster, DryRun(), recorder, time_to_ready(served))
     ticking = Ticking(ports, live.forecaster, live.history, live.check, served.policy, served.served)
     return Job(served.name, served.policy.plan.interval_s, ticking)

@@ -7,8 +7,10 @@ tick it interrupts.
 """
 
 import errno
+import json
 import logging
 import os
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +24,8 @@ from models.policy import JournalPolicy
 from planner.record.line import BrokenLineError, from_line, to_line
 
 _LOG = logging.getLogger(__name__)
+# Files in which the latest record of a deployment is looked for: it ticks every minute, or is long gone.
+_NEWEST = 2
 _PATTERN = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9].[0-9]*.jsonl"
 
 
@@ -63,6 +67,23 @@ class Journal:
                 f"journal {self._folder}: cannot be written: {error.strerror or error}; "
                 "check its permissions, or set journal.dir"
             ) from None
+
+    def last(self, deployment: str) -> Record | None:
+        """Return the latest record of a deployment in the newest files; `None` where none can be read."""
+        wanted = b'"deployment":' + json.dumps(deployment, ensure_ascii=False).encode()
+        for file in reversed(journal_files(self._folder)[-_NEWEST:]):
+            try:
+                with file.open("rb") as lines:
+                    # A crash may have cut the last line; the one before it is whole.
+                    found = deque((raw for raw in lines if wanted in raw), maxlen=2)
+                for raw in reversed(found):
+                    record = _line(str(file), raw).record
+                    if record is not None and record.deployment == deployment:
+                        return record
+            except (OSError, StateError) as error:
+                _LOG.warning("what was learned before is not read back: %s", error)
+                return None
+        return None
 
     def _append(self, day: str, line: bytes) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -234,3 +234,41 @@ def test_memory_keeps_records_in_order() -> None:
     kept.record(second)
 
     assert kept.records == [first, second]
+
+
+def test_the_last_record_of_a_deployment_is_found_behind_others_and_a_cut_line(tmp_path: Path) -> None:
+    kept = journal(tmp_path)
+    kept.record(record(NOON_S - DAY_S, "old"))
+    kept.record(record(NOON_S, "last"))
+    kept.record(replace(record(NOON_S + 60, "other"), deployment="shop-2"))
+    with journal_files(tmp_path)[-1].open("a") as file:
+        file.write(to_line(record(NOON_S + 120, "cut"))[:-200])
+
+    found = kept.last("shop")
+
+    assert found == record(NOON_S, "last")
+    assert kept.last("shop-2") is not None
+    assert kept.last("sho") is None
+
+
+def test_the_last_record_may_stand_in_the_file_before_the_newest(tmp_path: Path) -> None:
+    kept = journal(tmp_path)
+    kept.record(record(NOON_S, "last"))
+    kept.record(replace(record(NOON_S + DAY_S, "other"), deployment="mail"))
+
+    assert kept.last("shop") == record(NOON_S, "last")
+    assert journal(tmp_path / "none").last("shop") is None
+
+
+def test_a_journal_of_a_newer_version_is_told_and_not_read_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    kept = journal(tmp_path)
+    kept.record(record())
+    file = journal_files(tmp_path)[0]
+    file.write_text(file.read_text().replace(SCHEMA, "headgate/record/v9"))
+
+    with caplog.at_level(logging.WARNING):
+        assert kept.last("shop") is None
+
+    assert "newer" in caplog.text
