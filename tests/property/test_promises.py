@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from itertools import pairwise
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from models.plan.search import FleetSearch
 from models.plan.sizing import size
 from models.policy import DecidePolicy, ForecastPolicy, PlanPolicy, PoolPolicy, TickPolicy
 from models.prediction import Forecast
+from models.readiness import Readiness, StartUp, readiness
 from models.simulation.fleet import Fleet, FleetPlan
 from models.simulation.workload import Workload
 from models.values import RequestClass, Role, Router, Slo
@@ -26,6 +28,7 @@ from planner.act.dryrun import DryRun
 from planner.act.simulated import SimulatedActuator
 from planner.decide.guard import Context, Proposal
 from planner.decide.pipeline import decide, run_guards
+from planner.learning.time_to_ready import TimeToReady
 from planner.ports import Actuator, Ports
 from planner.record.line import from_line, to_line
 from planner.tick import Served, plan, tick
@@ -284,10 +287,15 @@ def _policy(budget: int | None) -> TickPolicy:
 
 
 def _tick(
-    seen: Observation, expected: Forecast, budget: int | None, actuator: Actuator
+    seen: Observation,
+    expected: Forecast,
+    budget: int | None,
+    actuator: Actuator,
+    started: Mapping[Role, Readiness] = MappingProxyType({}),
 ) -> tuple[Record, _Journal]:
-    journal = _Journal()
-    ports = Ports(_Observer(seen), _Forecaster(expected), actuator, journal)
+    journal, learner = _Journal(), TimeToReady(_policy(budget).plan)
+    learner.seed(started)
+    ports = Ports(_Observer(seen), _Forecaster(expected), actuator, journal, learner)
     return tick(AT_S, ports, _policy(budget), Served(LAYOUTS, "sha256:profile", "test")), journal
 
 
@@ -306,14 +314,27 @@ def test_7_dry_run_and_live_decide_byte_for_byte_alike(
     assert dry.outcome.status is not Status.APPLIED
 
 
-@given(rates, pools(), budgets, spreads)
+start_ups = st.lists(st.floats(1.0, 900.0), max_size=12).map(
+    lambda took_s: readiness(
+        [StartUp(AT_S - 9000.0 + 600 * i, 1 + i % 3, s / 2, s) for i, s in enumerate(took_s)], PoolPolicy()
+    )
+)
+
+
+@given(rates, pools(), budgets, spreads, st.dictionaries(st.sampled_from(ROLES), start_ups))
 def test_9_every_record_replays_from_its_line(
-    load: Mapping[str, float], state: dict[Role, PoolState], budget: int | None, spread: float
+    load: Mapping[str, float],
+    state: dict[Role, PoolState],
+    budget: int | None,
+    spread: float,
+    started: Mapping[Role, Readiness],
 ) -> None:
-    record, journal = _tick(observation(load, pools=state), forecast(load, spread), budget, DryRun())
+    seen = observation(load, pools=state)
+    record, journal = _tick(seen, forecast(load, spread), budget, DryRun(), started)
+    assert {role: record.readiness[role] for role in started} == started
     read = from_line(journal.lines[0])
     assert read == record
-    sizing, decision = plan(read.observation, read.forecast, _policy(budget), LAYOUTS)
+    sizing, decision = plan(read.observation, read.forecast, _policy(budget), LAYOUTS, read.readiness)
     assert sizing == record.sizing
     assert decision == record.decision
 

@@ -16,6 +16,7 @@ from models.observation import (
 )
 from models.policy import DecidePolicy, ForecastPolicy, TickPolicy
 from models.prediction import Forecast, SignalForecast
+from models.readiness import Readiness, StartUp
 from models.values import Binding, Role, Signal
 from planner.act.dryrun import DryRun
 from planner.record.line import from_line, to_line
@@ -113,6 +114,27 @@ ADJUSTMENTS = st.builds(
     reason=st.sampled_from(Reason),
     sentence=TEXT,
 )
+READINESS = st.builds(
+    Readiness,
+    startup_s=st.floats(0, 1e5),
+    startup_p99_s=st.floats(0, 1e5),
+    p50_s=st.none() | st.floats(0, 1e5),
+    p90_s=st.none() | st.floats(0, 1e5),
+    p99_s=st.none() | st.floats(0, 1e5),
+    orders=st.integers(0, 30),
+    replicas=st.integers(0, 300),
+    sentence=TEXT,
+    seen=st.lists(
+        st.builds(
+            StartUp,
+            order_s=st.floats(0, 2e9),
+            replicas=st.integers(1, 9),
+            least_s=st.floats(0, 1e5),
+            most_s=st.floats(0, 1e5),
+        ),
+        max_size=3,
+    ).map(tuple),
+)
 RECORDS = st.builds(
     Record,
     tick_id=TEXT,
@@ -132,6 +154,7 @@ RECORDS = st.builds(
     config_digest=TEXT,
     profile_digest=TEXT,
     version=TEXT,
+    readiness=st.dictionaries(st.sampled_from(Role), READINESS),
 )
 
 
