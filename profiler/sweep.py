@@ -6,12 +6,13 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from models.artifact import Effort, LayoutProfile, LeftOut, MeasuredPoint, Phase
+from models.scattered import Sampled
 from models.surface import Surface
 from models.values import Role
 from profiler.measure.backend import Backend, Measurement, Refusal, Replica, SweepPoint
 from profiler.planning import RoleBench, SweepPlan
 from profiler.store import Entry, NoStore, Store
-from profiler.tasks import Ask, Grid, IsLost, Lost, Sampled, Task
+from profiler.tasks import Ask, Grid, IsLost, Lost, Task
 
 Progress = Callable[[int, int, str], None]
 """Called with points done, points in all, and what is being measured."""

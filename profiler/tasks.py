@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from models.artifact import MeasuredPoint, Phase
+from models.artifact import Phase
 from models.surface import Surface
 from models.values import Parallelism, Role
 from profiler.measure.backend import Measurement, Refusal, Replica, SweepPoint
@@ -40,14 +40,6 @@ class Grid:
             tokens * self.prefix_ratio / (1.0 - self.prefix_ratio) if self.phase is Phase.PREFILL else 0.0
         )
         return SweepPoint(self.role, self.layout, self.phase, tokens, batch, cached)
-
-
-@dataclass(frozen=True, slots=True)
-class Sampled:
-    """Hold a fitted surface and the points that were measured for it; empty where it is the whole grid."""
-
-    surface: Surface
-    measured: tuple[MeasuredPoint, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

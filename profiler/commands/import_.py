@@ -84,9 +84,9 @@ def command(paths: tuple[Path, ...], form: str, out: Path, report: Path | None, 
 
 
 def _from_dynamo(paths: tuple[Path, ...], options: dict[str, Any], created_at: str) -> ProfileArtifact:
+    from config.dynamo_profile import read_folder
     from models.values import Role
     from profiler.exchange.assembling import from_dynamo
-    from profiler.exchange.files import read_folder
     from profiler.layouts import parse
 
     if len(paths) > 1:

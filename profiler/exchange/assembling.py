@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
+from models import scattered
 from models.artifact import (
     EngineLimits,
     LayoutProfile,
@@ -13,12 +14,7 @@ from models.artifact import (
     ProfileArtifact,
     Selection,
 )
-from models.engine import Serving
-from models.errors import InputError
-from models.surface import Surface
-from models.values import Parallelism, Role
-from profiler.exchange import scattered
-from profiler.exchange.dynamo import (
+from models.dynamo_tables import (
     DecodeTable,
     PrefillTable,
     decode_points,
@@ -26,6 +22,10 @@ from profiler.exchange.dynamo import (
     prefill_surface,
     told_overhead_s,
 )
+from models.engine import Serving
+from models.errors import InputError
+from models.surface import Surface
+from models.values import Parallelism, Role
 from profiler.exchange.measurements import Key
 from profiler.measure.backend import Refusal, Replica
 

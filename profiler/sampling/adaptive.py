@@ -9,14 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.artifact import MeasuredPoint
+from models.monotone import never_falling
+from models.scattered import Sampled
 from models.surface import Surface
-from profiler.fitting import DECIMALS, FEWEST_POINTS, never_falling
+from profiler.fitting import DECIMALS, FEWEST_POINTS
 from profiler.measure.backend import Measurement, Replica, SweepPoint
 from profiler.sampling.focus import Reading, rows
 from profiler.sampling.gaussian import Posterior, best_next, non_negative, posterior, prior, spreads
 from profiler.sampling.points import Points
 from profiler.sampling.trend import fitted
-from profiler.tasks import Ask, Grid, IsLost, Lost, Sampled
+from profiler.tasks import Ask, Grid, IsLost, Lost
 
 Floats = NDArray[np.float64]
 Read = Callable[[Grid, Replica, Surface], tuple[Reading, ...]]

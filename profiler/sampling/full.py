@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, replace
 
+from models.scattered import Sampled
 from profiler.fitting import fit
 from profiler.measure.backend import Measurement, Replica
-from profiler.tasks import Ask, Grid, IsLost, Lost, Sampled
+from profiler.tasks import Ask, Grid, IsLost, Lost
 
 # Half-width of a 95 % band over the mean absolute error of a normal distribution: 1.96 * sqrt(pi / 2).
 FILLED_IN = 2.457

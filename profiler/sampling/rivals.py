@@ -8,11 +8,11 @@ import numpy as np
 from models.artifact import EngineLimits, LayoutProfile, Phase, Question
 from models.capacity.fleet import FleetModel
 from models.capacity.load import ClassLoad
+from models.monotone import highest_below, lowest_above
 from models.plan.search import FleetSearch
 from models.surface import Surface
 from models.units import show_count, show_duration
 from models.values import Parallelism, Role, Router
-from profiler.fitting import highest_below, lowest_above
 from profiler.selecting import price_of, promise
 from profiler.tasks import Task
 

@@ -7,19 +7,15 @@ import pytest
 
 from models.artifact import EngineLimits, Phase
 from models.capacity.prefill import full_batch, prefill_work
+from models.dynamo_tables import DecodeTable, PrefillTable, decode_points, prefill_points, prefill_surface
 from models.mix import RequestMix
 from models.values import Parallelism, Role
 from profiler.exchange.dynamo import (
-    DecodeTable,
     MockerTable,
-    PrefillTable,
-    decode_points,
     decode_table,
     kept_decode_table,
     kept_prefill_table,
     mocker_table,
-    prefill_points,
-    prefill_surface,
     prefill_table,
 )
 from tests.builders import decode_layout, prefill_layout

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from models.artifact import MeasuredPoint, Phase
+from models.scattered import surface
 from models.surface import Surface
-from profiler.exchange.scattered import surface
 
 
 def itl_s(context: float, batch: float) -> float:

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from profiler.fitting import fit, never_falling
+from models.monotone import never_falling
+from profiler.fitting import fit
 
 X, Y = (128.0, 1024.0, 4096.0, 16384.0), (1.0, 8.0, 64.0, 256.0)
 

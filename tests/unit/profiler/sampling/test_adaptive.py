@@ -8,11 +8,12 @@ from numpy.typing import NDArray
 
 from models.artifact import Phase, Question
 from models.mix import RequestMix
+from models.scattered import Sampled
 from models.surface import Bounds, Surface
 from models.values import Parallelism
 from profiler.sampling.adaptive import Adaptive, Aim
 from profiler.sampling.focus import Focus, reading
-from profiler.tasks import Grid, Lost, Sampled
+from profiler.tasks import Grid, Lost
 from tests.unit.profiler.sampling.engines import (
     Engine,
     Law,

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from models.scattered import Sampled
 from models.surface import Surface
 from profiler.sampling.full import Full
-from profiler.tasks import Sampled
 from tests.unit.profiler.sampling.engines import Engine, decode_grid, replica, step_s, times
 
 

@@ -1,15 +1,14 @@
 """Fit a monotone surface to points that were measured elsewhere, on a grid or scattered."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from models.artifact import MeasuredPoint, Phase
+from models.monotone import never_falling
 from models.surface import Surface
-from profiler.fitting import never_falling
-from profiler.tasks import Sampled
 
 Floats = NDArray[np.float64]
 
@@ -22,6 +21,14 @@ NEIGHBOURS = 64
 SAME = 1e-9
 # A band is written to a hundredth of a per cent.
 BAND_DECIMALS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """Hold a fitted surface and the points that were measured for it; empty where it is the whole grid."""
+
+    surface: Surface
+    measured: tuple[MeasuredPoint, ...] = ()
 
 
 def surface(phase: Phase, points: Sequence[MeasuredPoint]) -> Sampled:
