@@ -1,0 +1,179 @@
+"""Follow the cheapest path that knows the future: what every other policy is measured against.
+
+The need of each interval is sized from the requests that arrive in it. The path orders a start-up time ahead
+of a need, releases the moment that it is over, and keeps what would be ordered again before releasing it had
+paid. One factor on all loads is then searched for at which the simulated fleet just keeps its promises, so
+that neither the sizing's caution nor its optimism is in the figure.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import pairwise
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from models.artifact import LayoutProfile
+from models.capacity.fleet import FleetModel
+from models.plan.search import FleetSearch
+from models.plan.sizing import find_need
+from models.policy import PlanPolicy
+from models.simulation.scorecard import PolicyResult
+from models.simulation.timescale import TimeScale
+from models.simulation.workload import Workload
+from models.values import Role
+from planner.policies.policy import Policy, World
+from planner.policies.sizing import load_of
+
+NAME = "oracle"
+Counts: TypeAlias = NDArray[np.intp]
+# The factor on all loads is searched between these, to this share of it; each step is a whole replay.
+FACTORS = (0.2, 2.5)
+CLOSE_RATIO = 0.01
+# Promises kept by no more than this above the target are as cheap as they can be told to be.
+CLOSE_SHARE = 0.001
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """Ask at each tick for the counts that stand in a table: row i from tick i on."""
+
+    name: str
+    roles: tuple[Role, ...]
+    counts: Counts
+    origin_s: float
+    every_s: float
+
+    @property
+    def interval_s(self) -> float | None:
+        """Tick once a row."""
+        return self.every_s
+
+    @property
+    def initial(self) -> Mapping[Role, int]:
+        """The counts of the first row."""
+        return self._row(0)
+
+    def tick(self, now_s: float, world: World) -> str | None:
+        """Ask for the counts of now."""
+        before = world.fleet.desired()
+        wanted = self._row(round((now_s - self.origin_s) / self.every_s))
+        changes = {role: n for role, n in wanted.items() if n != before[role]}
+        got = world.actuator.scale(changes) if changes else {}
+        return " | ".join(f"{role} {before[role]} -> {n}" for role, n in got.items()) or None
+
+    def _row(self, i: int) -> dict[Role, int]:
+        row = self.counts[min(i, len(self.counts) - 1)]
+        return {role: int(n) for role, n in zip(self.roles, row, strict=True)}
+
+
+class Oracle:
+    """Build paths for one workload, and find the cheapest that keeps the promises."""
+
+    def __init__(
+        self,
+        workload: Workload,
+        scale: TimeScale,
+        layouts: Mapping[Role, LayoutProfile],
+        plan: PlanPolicy,
+        startup_s: Mapping[Role, float],
+    ) -> None:
+        """Take the workload, and what a start-up takes in the time of the story."""
+        self._workload, self._scale, self._layouts, self._plan = workload, scale, layouts, plan
+        self._roles = tuple(layouts)
+        self._lead = {role: math.ceil(startup_s[role] / plan.interval_s - 1e-9) for role in layouts}
+        self._worth = {
+            role: max(math.ceil((startup_s[role] + plan.pools[role].drain_s) / plan.interval_s - 1e-9), 1)
+            for role in layouts
+        }
+
+    def path(self, factor: float) -> Scheduled:
+        """Return the path whose fleets are sized for `factor` times the load."""
+        need = self._need(factor)
+        ordered = np.stack(
+            [
+                ahead(kept(need[:, i], self._worth[role]), self._lead[role] + 1)
+                for i, role in enumerate(self._roles)
+            ],
+            axis=1,
+        )
+        return Scheduled(
+            NAME,
+            self._roles,
+            self._within_budget(ordered, need),
+            self._scale.origin_s,
+            self._plan.interval_s,
+        )
+
+    def find(self, run: Callable[[Policy], PolicyResult], targets: Mapping[str, float]) -> PolicyResult:
+        """Return the cheapest run that keeps every class's target; the best where none does."""
+
+        @cache
+        def tried(factor: float) -> tuple[PolicyResult, float]:
+            result = run(self.path(factor))
+            return result, spare(result, targets)
+
+        low, high = FACTORS
+        factor = 1.0
+        while tried(factor)[1] < 0 and factor < high:
+            low, factor = factor, min(factor * 1.15, high)
+        high = factor
+        while tried(high)[1] > CLOSE_SHARE and high - low > CLOSE_RATIO * high:
+            middle = (low + high) / 2
+            low, high = (low, middle) if tried(middle)[1] >= 0 else (middle, high)
+        return tried(high)[0]
+
+    def _need(self, factor: float) -> Counts:
+        """Return the counts that the requests of each interval need, shape (intervals, roles)."""
+        width_s = self._scale.simulated_span_s(self._plan.interval_s)
+        intervals = max(math.ceil(self._workload.span_s / width_s), 1)
+        begins = self._workload.start_s + width_s * np.arange(intervals + 1)
+        edges = np.searchsorted(self._workload.arrival_s, begins)
+        edges[-1] = len(self._workload)
+        rows = [
+            self._fleet(self._workload.take(np.arange(first, last)), width_s / factor)
+            for first, last in pairwise(edges)
+        ]
+        return np.array(rows, dtype=np.intp)
+
+    def _fleet(self, requests: Workload, span_s: float) -> list[int]:
+        loads = load_of(requests, self._plan.classes, span_s)
+        if not loads:
+            return [self._plan.pools[role].min_replicas for role in self._roles]
+        model = FleetModel(self._layouts, [loads], self._plan.router)
+        need = find_need(FleetSearch(model, np.ones(1), self._plan.targets()), self._plan)
+        return [need.affordable[role] for role in self._roles]
+
+    def _within_budget(self, ordered: Counts, need: Counts) -> Counts:
+        """Return what is ordered where the budget carries it, and elsewhere what is needed right then."""
+        if self._plan.budget_gpus is None:
+            return ordered
+        gpus = np.array([self._layouts[role].gpus for role in self._roles])
+        fits = ordered @ gpus <= self._plan.budget_gpus
+        return np.where(fits[:, None], ordered, need)
+
+
+def kept(need: Counts, steps: int) -> Counts:
+    """Return a need with valleys of fewer than `steps` filled: a morphological closing (Serra 1982)."""
+    padded = np.concatenate((np.repeat(need[:1], steps - 1), need, np.repeat(need[-1:], steps - 1)))
+    above = np.lib.stride_tricks.sliding_window_view(padded, steps).max(axis=1)
+    closed: Counts = np.lib.stride_tricks.sliding_window_view(above, steps).min(axis=1)
+    return closed
+
+
+def ahead(need: Counts, steps: int) -> Counts:
+    """Return the highest need of this and the next `steps - 1` intervals."""
+    padded = np.concatenate((need, np.repeat(need[-1:], steps - 1)))
+    highest: Counts = np.lib.stride_tricks.sliding_window_view(padded, steps).max(axis=1)
+    return highest
+
+
+def spare(result: PolicyResult, targets: Mapping[str, float]) -> float:
+    """Return by how much the class that is worst off exceeds its target; below 0 it misses it."""
+    margins: Sequence[float] = [
+        c.slo_attainment - targets[c.name] for c in result.classes if c.slo_attainment is not None
+    ]
+    return min(margins, default=0.0)
