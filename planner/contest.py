@@ -11,7 +11,7 @@ from models.policy import MOST_REPLICAS, TickPolicy
 from models.simulation.scorecard import PolicyResult
 from models.values import Role
 from planner.forecasting import Forecasting
-from planner.policies import sizing
+from planner.policies import oracle, sizing
 from planner.policies.headgate import Headgate
 from planner.policies.hpa import Hpa
 from planner.policies.perfect import PerfectForecaster
@@ -24,7 +24,7 @@ from planner.replay import Stage, attainment_of, replay
 from planner.tick import Served
 
 HEADGATE, REACTIVE, PERFECT = "headgate", "headgate-reactive", "headgate-perfect"
-POLICIES = (HEADGATE, "static-peak", "static-mean", "hpa", REACTIVE, PERFECT)
+POLICIES = (HEADGATE, "static-peak", "static-mean", "hpa", oracle.NAME, REACTIVE, PERFECT)
 # Below this a second process costs more than it saves.
 _PARALLEL_FROM = 300_000
 # Policies that scale begin with a fleet for the first minutes of the trace, story time.
@@ -93,6 +93,8 @@ def compete(name: str, stage: Stage, setup: Setup, progress: Progress) -> Policy
     """Run one policy by its name."""
     if name == "static-peak":
         return _static_peak(stage, setup, progress)
+    if name == oracle.NAME:
+        return _oracle(stage, setup, progress)
     return replay(stage, _policy(name, stage, setup), progress)
 
 
@@ -157,6 +159,22 @@ def _static_peak(stage: Stage, setup: Setup, progress: Progress) -> PolicyResult
             return result
         counts = search.larger(counts)
     raise AssertionError("the last fleet is returned whatever it attains")
+
+
+def _oracle(stage: Stage, setup: Setup, progress: Progress) -> PolicyResult:
+    """Search the cheapest path that knows the future; each path that is tried is a whole replay."""
+    plan, tried = setup.policy.plan, 0
+
+    def run(path: Policy) -> PolicyResult:
+        nonlocal tried
+        begin, tried = 1 - 0.7**tried, tried + 1
+        end = 1 - 0.7**tried
+        return replay(stage, path, lambda share: progress(begin + (end - begin) * share))
+
+    path = oracle.Oracle(stage.workload, stage.scale, stage.layouts, plan, stage.startup_s)
+    result = path.find(run, plan.targets())
+    progress(1.0)
+    return result
 
 
 def _for(name: str, watch: Watch) -> Progress:

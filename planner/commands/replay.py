@@ -41,7 +41,8 @@ _POLICIES = "headgate,static-peak,static-mean,hpa"
     default=_POLICIES,
     show_default=True,
     help="Policies, with commas between them. static:P,D is a constant fleet; headgate-reactive is headgate "
-    "without its forecast, headgate-perfect headgate that knows the future.",
+    "without its forecast, headgate-perfect headgate that knows the future; oracle is the cheapest path that "
+    "keeps the promises, found by replaying some ten.",
 )
 @click.option(
     "--rate-scale",

@@ -243,7 +243,7 @@ def test_an_unknown_policy_is_one_clear_error(folder: Path) -> None:
     result = replay(folder, short(folder, *TEN), "--policy", "magic")
 
     assert result.exit_code == 2
-    assert "static-mean, hpa, headgate-reactive, headgate-perfect, static:P,D" in result.stderr
+    assert "static-mean, hpa, oracle, headgate-reactive, headgate-perfect, static:P,D" in result.stderr
 
 
 def test_a_trace_of_one_request_replays_under_every_policy(folder: Path) -> None:

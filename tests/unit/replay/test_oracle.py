@@ -70,6 +70,17 @@ def test_nobody_is_cheaper_who_keeps_it(told: tuple[Stage, PolicyResult]) -> Non
             assert oracle.gpu_hours < other.gpu_hours
 
 
+def test_it_is_a_policy_by_its_name(told: tuple[Stage, PolicyResult]) -> None:
+    on, oracle = told
+    seen: list[float] = []
+
+    named = compete("oracle", on, setup(), seen.append)
+
+    assert named.gpu_hours == oracle.gpu_hours
+    assert seen == sorted(seen)
+    assert seen[-1] == 1.0
+
+
 def test_the_fleet_is_there_when_the_rush_begins_and_gone_when_it_is_over() -> None:
     on = busy_middle()
     plan = setup().policy.plan
