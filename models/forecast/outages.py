@@ -39,6 +39,8 @@ LEVEL_STEPS = 5
 LEAST_STEPS = 3
 # Noise is at least this share of the mean demand: a smooth curve that touches zero is no outage.
 LEAST_NOISE_RATIO = 0.01
+# Steps that differ by no more are one that was held, but for rounding.
+EQUAL_RATIO = 1e-6
 # A step beside an outage below this share of its other neighbour was cut in two by it.
 CUT_RATIO = 0.5
 # Where zeros out of the blue are more than this share of all steps, and more than twice, they are the demand.
@@ -74,20 +76,20 @@ def without_outages(series: Series) -> tuple[Series, Habit]:
     found, common = np.zeros(0, dtype=np.intp), False
     zeros = np.flatnonzero(series.known & (series.values == 0))
     if zeros.size:
-        search = _Search.of(series, zeros, _usual(series, zeros, both_ways=True))
-        found = search.outages()
-        known = int(series.known.sum())
-        common = found.size > COMMON_RATIO * known and int((np.diff(found) > 1).sum()) >= FEW
+        usual, noise = _usual(series, zeros, both_ways=True), _Noise.of(series)
+        found = _Search.of(series, zeros, usual, noise).outages()
+        if found.size:
+            # Several outages in a day look like noise themselves; those that were found no longer do.
+            found = _Search.of(series, zeros, usual, _Noise.of(_unknown(series, found))).outages()
+        common = (
+            found.size > COMMON_RATIO * int(series.known.sum()) and int((np.diff(found) > 1).sum()) >= FEW
+        )
     heard = series if common else _unknown(series, found)
     day = steps_in(DAY_S, series.step_s)
     ahead = np.arange(len(series), len(series) + day)
-    noise = _Noise.of(heard)
-    return heard, Habit(
-        series.end_s,
-        _usual(heard, ahead, both_ways=False),
-        noise.around(np.array([len(series)]), np.array([len(series)]))[0],
-        common,
-    )
+    end = np.array([len(series)])
+    noise_ahead = float(_Noise.of(heard).around(end, end)[0])
+    return heard, Habit(series.end_s, _usual(heard, ahead, both_ways=False), noise_ahead, common)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,20 +103,31 @@ class _Noise:
 
     @classmethod
     def of(cls, series: Series) -> "_Noise":
-        """Sum up; only steps whose neighbours are both known say how demand scatters."""
+        """Sum up; only steps whose neighbours are both known say how demand scatters.
+
+        Equal steps in a row count as one of their length: history that was read back at five minutes is held
+        over each of them, and would look 37 times as even as it is.
+        """
+        values, known = series.values, series.known
         squares, level = np.zeros(len(series)), np.zeros(len(series))
-        if len(series) >= 3:
-            a, b, c = series.values[:-2], series.values[1:-1], series.values[2:]
-            both = series.known[:-2] & series.known[1:-1] & series.known[2:]
-            # A step less the mean of its neighbours has 3/2 of the variance of one.
-            squares[1:-1] = np.where(both, (b - (a + c) / 2) ** 2 / 1.5, 0.0)
-            level[1:-1] = np.where(both, (a + b + c) / 3, 0.0)
-        known = series.known_values
+        moved = np.abs(np.diff(values)) > EQUAL_RATIO * np.maximum(values[1:], values[:-1])
+        moved |= known[1:] != known[:-1]
+        starts = np.flatnonzero(np.append(True, moved)[: len(values)])
+        if len(starts) >= 3:
+            length = np.diff(np.append(starts, len(values)))
+            a, b, c = values[starts[:-2]], values[starts[1:-1]], values[starts[2:]]
+            m, n, o = length[:-2], length[1:-1], length[2:]
+            all_known = known[starts[:-2]] & known[starts[1:-1]] & known[starts[2:]]
+            # The variance of b - (a + c) / 2 over that of one step, 3/2 where all lengths are 1.
+            variances = 1 / n + 1 / (4 * m) + 1 / (4 * o)
+            squares[starts[1:-1]] = np.where(all_known, (b - (a + c) / 2) ** 2 / variances, 0.0)
+            level[starts[1:-1]] = np.where(all_known, (m * a + n * b + o * c) / (m + n + o), 0.0)
+        demand = series.known_values
         return cls(
             np.concatenate(([0.0], np.cumsum(squares))),
             np.concatenate(([0.0], np.cumsum(level))),
             steps_in(DAY_S, series.step_s),
-            max(LEAST_NOISE_RATIO * float(known.mean()) if known.size else 0.0, 1e-300),
+            max(LEAST_NOISE_RATIO * float(demand.mean()) if demand.size else 0.0, 1e-300),
         )
 
     def around(self, begin: Steps, end: Steps) -> Floats:
@@ -140,14 +153,12 @@ class _Search:
     step_s: float
 
     @classmethod
-    def of(cls, series: Series, zeros: Steps, usual: Floats, noise: float | None = None) -> "_Search":
-        """Lay out the known steps; `noise` is measured where none is given."""
+    def of(cls, series: Series, zeros: Steps, usual: Floats, noise: "_Noise | float") -> "_Search":
+        """Lay out the known steps."""
         expected = np.zeros(len(series))
         expected[zeros] = usual
         at = np.flatnonzero(series.known)
-        return cls(
-            at, series.values[at], expected[at], _Noise.of(series) if noise is None else noise, series.step_s
-        )
+        return cls(at, series.values[at], expected[at], noise, series.step_s)
 
     def outages(self) -> Steps:
         """Return the steps that are outages, cut ones beside them included."""

@@ -134,6 +134,23 @@ def test_an_outage_of_a_sparse_class_is_found_once_chance_cannot_explain_it() ->
     assert begin + length in range(at + 60, at + 64)
 
 
+@pytest.mark.parametrize("held_s", [300.0, 900.0])
+@pytest.mark.parametrize("per_minute", [0.3, 0.5, 1.0])
+def test_history_that_was_read_back_coarsely_is_not_taken_for_even(held_s: float, per_minute: float) -> None:
+    """Means of five minutes, held over them: no request in five minutes is chance all the same."""
+    rates = np.full(7 * MINUTES_PER_DAY, per_minute / 60.0)
+    held = Series.of(arrivals(rates), SUNDAY_S).resample(held_s).resample(60.0)
+
+    assert doubted(held) == []
+
+
+def test_an_outage_in_history_that_was_read_back_coarsely_is_found() -> None:
+    held = diurnal(7).resample(900.0).resample(60.0)
+    at = 4 * MINUTES_PER_DAY + 300
+
+    assert doubted(silent(held, at, 45)) == [(at, 45)]
+
+
 def test_a_class_that_works_by_fits_and_starts_is_believed() -> None:
     """On for half an hour, off for half an hour, never at the same time of day."""
     rng = np.random.default_rng(1)
