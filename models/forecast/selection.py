@@ -16,10 +16,6 @@ from models.units import show_duration
 
 # A challenger must save this share of the loss: below it the ranking of two days is chance.
 MARGIN_RATIO = 0.02
-# The winner of a few days is in part the luckiest: it must have lost this much less than a blend of all. On
-# four real series the winner by itself lost 0.96 to 1.09 times what the best model in hindsight did; the
-# blend 0.92 to 1.04.
-BLEND_RATIO = 0.2
 # The loss of one day decides, looked at every six hours; a shorter look would switch with the time of day.
 LOOK_S = 86_400.0
 CHECKPOINT_S = 21_600.0
@@ -48,7 +44,10 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """Name the candidate by its index; `fallback` says why the baseline is used in its place, if it is."""
+    """Name the candidate that answers by its index; `fallback` says why it is not to be trusted, if so.
+
+    One that covers too little still answers, with a warning: it lost less than the baseline.
+    """
 
     index: int
     why: str
@@ -64,8 +63,8 @@ def choose(
 ) -> Choice:
     """Choose among candidates, simplest first; the simplest that is not beaten stays.
 
-    Where the baseline is beaten, the candidate `blend` answers for the winner unless it lost clearly more or
-    covers too little.
+    Where the baseline is beaten, the candidate `blend` answers for the winner: the best of a few days is in
+    part the luckiest. The winner keeps its place where the blend alone covers too little.
     """
     counted = np.flatnonzero(horizons_s >= min(SHORTEST_S, horizons_s[-1]))
     cost = np.stack([j.loss[:, counted] for j in judged])
@@ -80,10 +79,9 @@ def choose(
             fallback = (
                 f"{judged[demoted].name} lost {_lost(cost, demoted):.2f} times what {judged[0].name} did"
             )
-    able = blend is not None and blend in sound and _short(judged[blend], operating) is None
-    if winner and blend is not None and able:
-        versus = _against(cost[blend], cost[winner])
-        winner = blend if versus is not None and versus.mean() <= 1.0 + BLEND_RATIO else winner
+    if winner and blend is not None and blend in sound:
+        short = [c for c in (blend, winner) if _short(judged[c], operating) is not None]
+        winner = winner if short == [blend] else blend
     why = _why(judged, winner, cost, horizons_s[counted], spacing(origins_s))
     return Choice(winner, why, _short(judged[winner], operating) or fallback)
 

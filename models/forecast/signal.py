@@ -23,7 +23,8 @@ from models.units import show_duration
 class SignalFit:
     """Hold what was learned of one signal: the chosen model, the baseline, and the reasons.
 
-    `fallback` says why the baseline answers although it was not chosen, or is not to be trusted itself.
+    `fallback` says why what answers is not to be trusted: the baseline in the place of a better model, or one
+    that covers too little.
     `coverage` is that of the model that answers. `events` are those declared, with their factors; models and
     bands are of demand without them. `habit` doubts zeros. `contenders` are all who competed, the baseline
     first.
@@ -86,17 +87,14 @@ def fit_signal(
     judged = [_judge(c, actual, policy.operating_level) for c in contenders]
     everyone: list[Contender | Pool] = [*contenders]
     last = None
-    # Seasons and last value alone are not blended by their losses: where demand jumps by the clock, the part
-    # of the last value comes late (in the first minutes of the shop's night 85 % of pages were in time).
-    if policy.forecasters and len(contenders) > 1:
-        blend = pool(contenders, np.stack([j.loss for j in judged]), every_s)
-        everyone.append(blend)
-        judged.append(_judge(blend, actual, policy.operating_level))
+    if len(contenders) > 1:
+        everyone.append(pool(contenders, tests, policy.levels, policy.operating_level, window))
+        judged.append(_judge(everyone[-1], actual, policy.operating_level))
         last = len(judged) - 1
     choice = choose(judged, origins_s[-window:], judged_s, policy.operating_level, last)
-    fallback = choice.fallback or _too_young(bands[0], every_s)
-    fallback = fallback if policy.enabled else "forecasting is off"
-    answers = 0 if fallback else choice.index
+    young = _too_young(bands[0], every_s)
+    answers = 0 if young else choice.index
+    fallback = (choice.fallback or young) if policy.enabled else "forecasting is off"
     return SignalFit(
         chosen=everyone[answers],
         baseline=contenders[0],

@@ -108,15 +108,26 @@ def test_an_empty_backtest_leaves_the_baseline_without_coverage() -> None:
     assert chosen(empty, judged("season", np.nan)).index == 0
 
 
-def test_the_blend_answers_for_a_winner_that_is_not_clearly_better() -> None:
+def test_the_blend_answers_once_the_baseline_is_beaten() -> None:
     last, season = judged("last value", 1.0), judged("season", 0.6)
 
     assert chosen(last, season, judged("blend", 0.7), blend=2).index == 2
-    assert chosen(last, season, judged("blend", 0.75), blend=2).index == 1
-
-
-def test_a_blend_that_covers_too_little_or_beats_nobody_does_not_answer() -> None:
-    last, season = judged("last value", 1.0), judged("season", 0.6)
-
-    assert chosen(last, season, judged("blend", 0.6, hit=0.84), blend=2).index == 1
     assert chosen(last, judged("season", 0.99), judged("blend", 0.99), blend=2).index == 0
+    assert chosen(last, season, judged("blend", 1.1), blend=2).index == 1
+
+
+def test_a_blend_that_alone_covers_too_little_leaves_it_to_the_winner() -> None:
+    last, season, blend = judged("last value", 1.0), judged("season", 0.6), judged("blend", 0.6, hit=0.84)
+    choice = chosen(last, season, blend, blend=2)
+
+    assert choice.index == 1
+    assert choice.fallback is None
+
+
+def test_where_all_cover_too_little_the_blend_answers_and_is_not_trusted() -> None:
+    """The last value in its place would cover no better and lose two thirds more."""
+    last, season = judged("last value", 1.0, hit=0.83), judged("season", 0.6, hit=0.84)
+    choice = chosen(last, season, judged("blend", 0.6, hit=0.84), blend=2)
+
+    assert choice.index == 2
+    assert choice.fallback == "blend covered 0.843 of the actuals where 0.9 was promised"
