@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from config.clusterstate import read_cluster_state
+from config.dynamo_profile import read_folder
 from config.loading import Loaded, load
 from config.metrics import read_metrics
 from config.schema import DeploymentSettings
 from config.textfile import read_text
 from models.artifact import LayoutProfile, Profile, ProfileArtifact, parse
+from models.dynamo_tables import DecodeTable, PrefillTable
 from models.errors import ArtifactError, ConfigError
 from models.observation import Gap
 from models.policy import PlanPolicy, TickPolicy
@@ -45,6 +47,11 @@ class Deployment:
 def read_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Loaded:
     """Read a configuration with the process environment applied; raises ConfigError."""
     return load(path, overrides=overrides)
+
+
+def read_dynamo_tables(folder: Path) -> tuple[PrefillTable, DecodeTable]:
+    """Read a folder of Dynamo's profiler; raises InputError that names the file and what to do."""
+    return read_folder(folder)
 
 
 def read_profile(path: Path, model: str | None = None) -> Profile:
