@@ -56,9 +56,9 @@ def readiness(seen: Sequence[StartUp], stated: PoolPolicy) -> Readiness:
     The P90 is the smallest time that at least nine tenths of the weight do not exceed. Every order weighs 1,
     shared by its replicas: ten that waited for one slow node are one piece of evidence. Below LEAST_ORDERS
     the stated P90 weighs as much as the orders that lack, as the prior of a Dirichlet process does (Ferguson
-    1973) but for fading out. A look tells readiness to a tick: start-ups are intervals, and so is their P90.
-    A stated P90 inside that interval is confirmed and stays; otherwise the interval's upper end counts, so
-    that capacity is ordered up to a tick early and never late.
+    1973) but for fading out; it says "within", not "after". Looks are a tick apart: a start-up is known as an
+    interval, and so is the P90. A stated P90 inside that interval is confirmed and stays; otherwise the
+    interval's upper end counts, which orders capacity a tick too early at most.
 
     The P99 is never below the stated one: with less than 299 start-ups no order statistic bounds it at 95 %
     (Wilks 1941). It is raised to 1.5 times a P90 that had to be raised.
@@ -66,10 +66,8 @@ def readiness(seen: Sequence[StartUp], stated: PoolPolicy) -> Readiness:
     orders = len({each.order_s for each in seen})
     lack = max(LEAST_ORDERS - orders, 0)
     weights = _weights(seen)
-    low, high = (
-        _quantile(0.9, [*times, stated.startup_s], [*weights, float(lack)])
-        for times in ([each.least_s for each in seen], [each.most_s for each in seen])
-    )
+    low = _quantile(0.9, [*(each.least_s for each in seen), 0.0], [*weights, float(lack)])
+    high = _quantile(0.9, [*(each.most_s for each in seen), stated.startup_s], [*weights, float(lack)])
     confirmed = low < stated.startup_s - SAME_S and stated.startup_s <= high + SAME_S
     unmoved = abs(high - stated.startup_s) <= SAME_S
     startup_s = stated.startup_s if confirmed or unmoved else min(high, LONGEST_STARTUP_S)

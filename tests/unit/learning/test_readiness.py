@@ -36,6 +36,8 @@ def test_before_anything_was_seen_the_stated_times_count() -> None:
         (300.0, [60.0] * 8 + [300.0] * 2, 300.0),
         (120.0, [120.0] * 20, 120.0),
         (90.0, [120.0] * 20, 90.0),  # between the looks at 60 and 120: confirmed
+        (90.0, [120.0] * 2, 90.0),
+        (60.0, [120.0] * 2, 120.0),
         (119.5, [120.0] * 20, 119.5),
         (60.0, [120.0] * 20, 120.0),  # the looks at 60 saw all of them starting
         (130.0, [120.0] * 20, 120.0),
