@@ -59,5 +59,32 @@ class Shared:
     def fit(self, series: Series) -> Fitted | NotYet:
         """Fit, or return the last fit if it was of this very series."""
         if self._series is not series:
-            self._series, self._fitted = series, self._model.fit(series)
+            fitted = self._model.fit(series)
+            self._series, self._fitted = series, fitted if isinstance(fitted, NotYet) else _Once(fitted)
         return self._fitted
+
+
+class _Once:
+    """Predict once for all who ask the very same, one after the other."""
+
+    def __init__(self, model: Fitted) -> None:
+        self._model = model
+        self._asked: tuple[Series, Floats, Floats] | None = None
+        self._said: Floats | None = None
+
+    def __getstate__(self) -> Fitted:
+        return self._model
+
+    def __setstate__(self, model: Fitted) -> None:
+        self.__init__(model)  # type: ignore[misc]
+
+    def predict(self, recent: Series, origins_s: Floats, horizons_s: Floats) -> Floats:
+        """Return what the model says; a question is the same when its arguments are."""
+        asked = (recent, origins_s, horizons_s)
+        if (
+            self._said is None
+            or self._asked is None
+            or any(a is not b for a, b in zip(asked, self._asked, strict=True))
+        ):
+            self._asked, self._said = asked, self._model.predict(recent, origins_s, horizons_s)
+        return self._said

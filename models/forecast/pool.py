@@ -83,10 +83,11 @@ class Pool:
     def quantiles(self, recent: Series, origin_s: float, horizons_s: Floats) -> Floats | None:
         """Return quantiles of shape (levels, horizons); `None` where none of the members can say."""
         total, mass = np.zeros(len(horizons_s)), np.zeros(len(horizons_s))
+        origins_s = np.array([origin_s])
         for member, weights in zip(self.members, self.weights, strict=True):
             if not weights.any():
                 continue
-            point = member.model.predict(recent, np.array([origin_s]), horizons_s)[0]
+            point = member.model.predict(recent, origins_s, horizons_s)[0]
             if np.isfinite(point).all():
                 weight = np.interp(horizons_s, self.bands.horizons_s, weights)
                 total += weight * point
