@@ -92,6 +92,11 @@ def peers() -> Path:
     return python
 
 
+def peer_points() -> Path:
+    """Return the folder in which benchmarks keep what forecasting peers said; it may not exist yet."""
+    return _cache() / "peer_points"
+
+
 def silicon() -> None:
     """Ask for the optional database of measured kernels."""
     if importlib.util.find_spec("aiconfigurator_core") is None:

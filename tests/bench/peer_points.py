@@ -1,9 +1,15 @@
-"""Have other forecasters say their points in their own environments, and give them bands as ours have."""
+"""Have other forecasters say their points in their own environments, and give them bands as ours have.
 
+What a peer says of a series is kept by the question, its script and its environment: the slow ones take an
+hour of CPU, and say the same whatever ours say. Remove the folder `components.peer_points()` to ask anew.
+"""
+
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from itertools import pairwise
 from math import gcd
 from pathlib import Path
@@ -68,20 +74,17 @@ def _points(series: Series, horizons_s: Floats, origins_s: Floats, slow: bool) -
     shipped_s = max(SHIPPED_S, series.step_s)
     jobs = [(n, components.dynamo(), "peers_dynamo.py") for n in DYNAMO if (n in SLOW) == slow]
     jobs += [(n, components.peers(), "peers_statsforecast.py") for n in STATSFORECAST if (n in SLOW) == slow]
-    with TemporaryDirectory() as folder:
-        job = Path(folder) / "job.npz"
-        np.savez(
-            job,
-            values=_held(series),
-            step_s=series.step_s,
-            start_s=series.start_s,
-            origins_s=origins_s,
-            horizons_s=horizons_s,
-            intervals_s=np.array([shipped_s, *horizons_s]),
-            bin_s=float(gcd(*(round(h) for h in horizons_s))),
-        )
-        with ThreadPoolExecutor(AT_ONCE) as pool:
-            answers = list(pool.map(lambda j: _ask(j[1], j[2], job, j[0]), jobs))
+    question = {
+        "values": _held(series),
+        "step_s": np.array(series.step_s),
+        "start_s": np.array(series.start_s),
+        "origins_s": origins_s,
+        "horizons_s": horizons_s,
+        "intervals_s": np.array([shipped_s, *horizons_s]),
+        "bin_s": np.array(float(gcd(*(round(h) for h in horizons_s)))),
+    }
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        answers = list(pool.map(lambda j: _answer(j[1], j[2], question, j[0]), jobs))
     found = {}
     for (name, _, script), answer in zip(jobs, answers, strict=True):
         if script == "peers_dynamo.py":
@@ -92,12 +95,23 @@ def _points(series: Series, horizons_s: Floats, origins_s: Floats, slow: bool) -
     return found
 
 
-def _ask(python: Path, script: str, job: Path, name: str) -> Floats:
-    out = job.parent / f"{name}.npy"
-    command = [str(python), str(HERE / script), str(job), name, str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    answer: Floats = np.load(out)
+def _answer(python: Path, script: str, question: Mapping[str, Floats], name: str) -> Floats:
+    """Return what a peer says, kept from the last time that it was asked the same."""
+    digest = blake2b((HERE / script).read_bytes() + name.encode(), digest_size=16)
+    digest.update((python.parent.parent / "pins.txt").read_bytes())
+    for key, value in question.items():
+        digest.update(key.encode() + np.asarray(value, dtype=np.float64).tobytes())
+    kept = components.peer_points() / f"{name}-{digest.hexdigest()}.npy"
+    if not kept.is_file():
+        with TemporaryDirectory() as folder:
+            job, out = Path(folder) / "job.npz", Path(folder) / "out.npy"
+            np.savez(job, allow_pickle=False, **question)
+            command = [str(python), str(HERE / script), str(job), name, str(out)]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr[-2000:]
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.move(out, kept)
+    answer: Floats = np.load(kept)
     return answer
 
 
