@@ -35,6 +35,11 @@ class Metrics:
         self._uncapped = self._gauge(
             "headgate_replicas_uncapped", "Replicas that the role needs: no budget, no ceiling.", *_ROLE
         )
+        self._ready = self._gauge(
+            "headgate_time_to_ready_seconds",
+            "Time from order to ready that is planned with, its P90.",
+            *_ROLE,
+        )
         self._attainment = self._gauge(
             "headgate_attainment_predicted_ratio", "Expected share of kept promises.", "deployment", "class"
         )
@@ -72,6 +77,8 @@ class Metrics:
         for role, count in record.decision.current.items():
             self._current.labels(name, role.value).set(count)
             self._final.labels(name, role.value).set(record.decision.final[role])
+        for role, seen in record.readiness.items():
+            self._ready.labels(name, role.value).set(seen.startup_s)
         if record.sizing is not None:
             for role, sized in record.sizing.roles.items():
                 self._uncapped.labels(name, role.value).set(sized.uncapped)

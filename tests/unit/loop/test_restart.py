@@ -61,12 +61,12 @@ def served() -> Served:
     return Served(builders.layouts(), "sha256:0", "0")
 
 
-def test_eight_days_would_have_chosen_otherwise() -> None:
+def test_eight_days_would_have_said_otherwise() -> None:
     """The ground that the tests below stand on."""
     short = forecasting()
     short.seed(Stored().history(NOW_S, 8 * demand.DAY_S))
 
-    assert said(short).model != ran_for_weeks().model
+    assert said(short).paths != ran_for_weeks().paths
 
 
 def test_the_loop_forgets_nothing_over_a_restart() -> None:

@@ -12,6 +12,7 @@ from models.decision import Decision, Outcome, Record, Status
 from models.errors import ConfigError
 from models.notice import Event, notices
 from models.prediction import Forecast, SignalForecast
+from models.readiness import Readiness
 from models.values import Role, Signal
 from planner.record.memory import Memory
 from planner.record.metrics import Metrics
@@ -51,6 +52,7 @@ def record(said: SignalForecast) -> Record:
         config_digest="",
         profile_digest="",
         version="0",
+        readiness={Role.DECODE: Readiness(startup_s=150.0, startup_p99_s=600.0)},
     )
 
 
@@ -81,6 +83,7 @@ def test_a_scrape_shows_the_last_record() -> None:
     assert seen["headgate_ticks_total unchanged"] == 1
     assert seen["headgate_replicas_current decode"] == 3
     assert seen["headgate_replicas_decided decode"] == 4
+    assert seen["headgate_time_to_ready_seconds decode"] == 150.0
     assert seen["headgate_demand"] == 9.0
     assert seen["headgate_forecast_peak 0.9"] == 15.0
     assert seen["headgate_forecast_trusted"] == 1
