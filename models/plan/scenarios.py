@@ -36,7 +36,11 @@ class Scenarios:
         return Scenarios(tuple(tuple(_raise(c, forecast) for c in load) for load in self.loads), self.weights)
 
     def with_backlog(self, prefill_rps: float) -> "Scenarios":
-        """Add the rate at which a queue must be worked off, spread over classes by their share."""
+        """Add the rate at which a queue must be worked off, spread over classes by their share.
+
+        What leaves the queue is decoded as well: without more decode replicas the surplus slows all others
+        down there, and promises stay broken for minutes after the queue is gone.
+        """
         if prefill_rps <= 0:
             return self
         return Scenarios(tuple(_add(load, prefill_rps) for load in self.loads), self.weights)
@@ -130,7 +134,8 @@ def _add(load: tuple[ClassLoad, ...], prefill_rps: float) -> tuple[ClassLoad, ..
     total = sum(c.prefill_rps for c in load)
     if total <= 0:
         return load
-    return tuple(replace(c, prefill_rps=c.prefill_rps * (1 + prefill_rps / total)) for c in load)
+    more = 1 + prefill_rps / total
+    return tuple(replace(c, prefill_rps=c.prefill_rps * more, decode_rps=c.decode_rps * more) for c in load)
 
 
 def _raise(load: ClassLoad, forecast: Forecast) -> ClassLoad:

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from models.artifact import LayoutProfile
 from models.capacity.fleet import FleetModel
 from models.decision import RoleSizing, Sizing
 from models.observation import Observation
-from models.plan.backlog import backlog_rps
+from models.plan.backlog import backlog_rps, standing_rps
 from models.plan.need import Need
 from models.plan.scenarios import Scenarios, scenarios
 from models.plan.search import Bounds, FleetSearch
@@ -30,6 +32,8 @@ def size(
         return None
     search = bind(ahead, layouts, policy)
     extra_rps = backlog_rps(observation, search.model, policy)
+    longer = _over_the_hold(observation, forecast, policy, ahead)
+    longer = longer.with_backlog(max(extra_rps, standing_rps(observation, search.model, policy)))
     if extra_rps > 0:
         ahead = ahead.with_backlog(extra_rps)
         search = bind(ahead, layouts, policy)
@@ -39,8 +43,10 @@ def size(
         if role in observation.pools
     }
     need = find_need(search, policy, running)
-    calm = bind(ahead.median(), layouts, policy)
-    held = _hold(observation, forecast, layouts, policy, need, ahead, running)
+    median = np.zeros(len(ahead.weights))
+    median[len(median) // 2] = 1.0
+    calm = FleetSearch(search.model, median, policy.targets())
+    held = _hold(longer, layouts, policy, need, ahead, running)
     expected, per_class = search.model.expected(need.affordable, ahead.weights)
     roles = {
         role: RoleSizing(
@@ -108,30 +114,37 @@ def _limit(
         return Binding.FLOOR
     if wanted[role] < together[role]:
         return Binding.CEILING if wanted[role] == policy.pools[role].max_replicas else Binding.BUDGET
-    return search.model.binding(role, {**together, role: together[role] - 1})
+    return search.model.bindings({role: {**together, role: together[role] - 1}})[role]
+
+
+def _over_the_hold(
+    observation: Observation, forecast: Forecast, policy: PlanPolicy, ahead: Scenarios
+) -> Scenarios:
+    """Return the demand over the hold time, both ways.
+
+    The forecast looks ahead over it; the highest demand of the recent past keeps a dip that is only noise
+    from releasing what the next minute orders again.
+    """
+    longer = ahead
+    if policy.hold_horizon_s() > policy.ready_horizon_s():
+        longer = scenarios(observation, forecast, policy.classes, policy.hold_horizon_s()) or ahead
+    return longer.at_least_recent(forecast)
 
 
 def _hold(
-    observation: Observation,
-    forecast: Forecast,
+    longer: Scenarios,
     layouts: Mapping[Role, LayoutProfile],
     policy: PlanPolicy,
     need: Need,
     ahead: Scenarios,
     running: Mapping[Role, int],
 ) -> Mapping[Role, int]:
-    """Return the counts above which a release is sure to pay: the need over the hold time, both ways.
+    """Return the counts above which a release is sure to pay: the need over the hold time.
 
-    The forecast looks ahead over it; the highest demand of the recent past keeps a dip that is only noise
-    from releasing what the next minute orders again. When the budget binds already, more demand would
-    not raise what can be afforded.
+    When the budget binds already, more demand would not raise what can be afforded.
     """
     if any(limit in (Binding.BUDGET, Binding.TOPOLOGY) for limit in need.limits.values()):
         return need.affordable
-    longer = ahead
-    if policy.hold_horizon_s() > policy.ready_horizon_s():
-        longer = scenarios(observation, forecast, policy.classes, policy.hold_horizon_s()) or ahead
-    longer = longer.at_least_recent(forecast)
     if longer.loads == ahead.loads:
         return need.affordable
     return find_need(bind(longer, layouts, policy), policy, running).affordable

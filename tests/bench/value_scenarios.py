@@ -24,8 +24,8 @@ STARTUPS_S = (60.0, 120.0, 300.0)
 DOCUMENTS = RequestClass("documents", Slo(ttft_s=3.0, itl_s=0.05))
 MEAN_RPS, ISL, OSL, CV = 6.0, 16_000.0, 300.0, 0.4
 HOURS = 8
-# Each minute of the shop's day is 2.5 s of traffic at its true rate.
-COMPRESSION = 24.0
+# Each minute of the shop's night is 5 s of traffic at its true rate.
+COMPRESSION = 12.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +158,9 @@ def _crowd() -> Minutes:
 
 
 def _shop(startup_s: float, seed: int) -> Stage:
-    """Tell the embedded day from 18:00 to 06:00: the evening, then the night's e-mail from 22:00 to 05:00."""
+    """Tell the embedded day from 19:00 to 03:00: the evening, then e-mail, here from 22:00 to 01:00 only."""
     story = Story(day_s=REAL_DAY_S / COMPRESSION)
-    story = replace(story, start_s=story.start_s + 12 * 3600.0, hours=12.0)
+    story = replace(story, start_s=story.start_s + 13 * 3600.0, hours=float(HOURS), email_until_h=1.0)
     layouts: Mapping[Role, LayoutProfile] = builders.layouts()
     return Stage(
         trace="shop",

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models.decision import RoleSizing
 from models.observation import ClassDemand, QueueReading, StartingReplica
 from models.plan.backlog import backlog_rps
 from models.plan.scenarios import scenarios
@@ -148,3 +149,51 @@ def test_replicas_that_are_starting_count_as_supply_for_a_backlog() -> None:
 
     alone, late, soon = extra(0, 0.0), extra(6, 10.0), extra(6, 110.0)
     assert alone > late > soon
+
+
+def test_what_leaves_a_queue_is_decoded_as_well() -> None:
+    ahead = scenarios(observation({"pages": 100.0}), forecast({"pages": 100.0}), [PAGES], 195)
+    assert ahead is not None
+
+    for before, after in zip(ahead.loads, ahead.with_backlog(50.0).loads, strict=True):
+        more = 1 + 50.0 / before[0].prefill_rps
+        assert after[0].prefill_rps == pytest.approx(before[0].prefill_rps * more)
+        assert after[0].decode_rps == pytest.approx(before[0].decode_rps * more)
+        # Arrivals are what they were: the queue has been counted among them.
+        assert after[0].rate_rps == before[0].rate_rps
+
+
+def test_a_queue_shows_that_a_jump_above_the_forecast_is_no_noise() -> None:
+    policy = plan_policy((PAGES,))
+    state = {Role.PREFILL: pool(9), Role.DECODE: pool(1)}
+
+    def extra(measured_rps: float, waiting: int) -> float:
+        queue = QueueReading(waiting, waiting * PAGES_MIX.mean_isl_tokens)
+        seen = observation({"pages": measured_rps}, pools=state, queue=queue)
+        ahead = scenarios(seen, forecast({"pages": 100.0}), [PAGES], 195)
+        assert ahead is not None
+        return backlog_rps(seen, bind(ahead, layouts(), policy).model, policy)
+
+    assert extra(200.0, 0) == 0.0
+    # The median foresees 105: in the 120 s of a start-up 95 requests/s more arrive, to be worked off in 120 s.
+    assert extra(200.0, 4000) == pytest.approx(extra(100.0, 4000) + 95.0)
+    assert extra(50.0, 4000) == extra(100.0, 4000)
+
+
+def test_replicas_that_work_a_queue_off_are_no_surplus() -> None:
+    policy = plan_policy((PAGES,))
+    # 20 replicas serve 275 requests/s: the queue will be gone long before a new one is ready.
+    state = {Role.PREFILL: pool(20), Role.DECODE: pool(2)}
+
+    def sized(waiting: int) -> RoleSizing:
+        queue = QueueReading(waiting, waiting * PAGES_MIX.mean_isl_tokens)
+        seen = observation({"pages": 100.0}, pools=state, queue=queue)
+        found = size(seen, forecast({"pages": 100.0}), layouts(), policy)
+        assert found is not None
+        return found.roles[Role.PREFILL]
+
+    idle, busy = sized(0), sized(12_000)
+    assert busy.target == idle.target < 20
+    assert idle.upper < 12
+    # 12,000 requests in 120 s are 100 requests/s more.
+    assert busy.upper >= 1.6 * idle.upper
