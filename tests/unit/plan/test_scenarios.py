@@ -175,7 +175,7 @@ def test_a_queue_shows_that_a_jump_above_the_forecast_is_no_noise() -> None:
         return backlog_rps(seen, bind(ahead, layouts(), policy).model, policy)
 
     assert extra(200.0, 0) == 0.0
-    # The median foresees 105: in the 120 s of a start-up 95 requests/s more arrive, to be worked off in 120 s.
+    # The median foresees 105: in 120 s of start-up 95 requests/s more arrive, to be worked off in 120 s.
     assert extra(200.0, 4000) == pytest.approx(extra(100.0, 4000) + 95.0)
     assert extra(50.0, 4000) == extra(100.0, 4000)
 
