@@ -22,7 +22,8 @@ from tests import components
 HEADGATE = "planner.replay_policy:scaling_policy"
 ROUTERS = {Router.LOAD: "kv_router", Router.ROUND_ROBIN: "round_robin"}
 PLAYER = components.REPOSITORY / "tests" / "replay_player.py"
-BLOCK_TOKENS = 64
+# The mocker counts a sequence by whole blocks: wide ones make its steps longer than the surface says.
+BLOCK_TOKENS = 16
 # A mooncake row names a block of its prompt by a hash; each prompt gets blocks of its own here.
 HASHED_TOKENS = 512
 

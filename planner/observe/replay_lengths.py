@@ -21,10 +21,13 @@ ENOUGH = 400
 LONGEST_S = 600.0
 # So many single prompts make the distribution of lengths; from a few on it is believed.
 PROMPTS, FEWEST_PROMPTS = 600, 40
+# A mix costs a millisecond and moves little: one a minute.
+MIX_S = 60.0
 # How much of the mean context in the running batches is the latest look's.
 CONTEXT_SHARE = 0.1
 # The spread of outputs is told by that context only roughly: it is kept within what real traffic shows.
 LEAST_CV2, MOST_CV2 = 0.1, 4.0
+_CORRECTIONS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +70,12 @@ class Lengths:
         self._shown: dict[object, float] = {}
         self._context: float | None = None
         self._mix: RequestMix | None = None
+        self._mixed_s = -np.inf
 
     def absorb(
         self, now_s: float, traffic: Mapping[str, Any], prefill: Sequence[Pass], decode: Sequence[Pass]
     ) -> None:
         """Take in one tick's window and passes; a window in which nothing completed says nothing."""
-        self._mix = None
         completed, admitted = number(traffic, "shape_count"), number(traffic, "hit_rate_count")
         if completed > 0:
             isl, osl = number(traffic, "avg_isl"), number(traffic, "avg_osl")
@@ -102,11 +105,11 @@ class Lengths:
             sum(w.admitted * w.cached for w in self._windows) / admitted if admitted else 0.0,
         )
 
-    def mix(self) -> RequestMix | None:
-        """Return the joint lengths of recent requests, their means those of `mean`."""
-        if self._mix is None:
-            mean = self.mean()
-            self._mix = None if mean is None else self._spread(mean)
+    def mix(self, now_s: float) -> RequestMix | None:
+        """Return the joint lengths of recent requests, at most `MIX_S` old; `None` before the first."""
+        mean = self.mean()
+        if mean is not None and now_s - self._mixed_s >= MIX_S:
+            self._mix, self._mixed_s = self._spread(mean), now_s
         return self._mix
 
     def _spread(self, mean: Means) -> RequestMix:
@@ -115,14 +118,16 @@ class Lengths:
             return RequestMix.constant(mean.isl_tokens, mean.osl_tokens, cached)
         prompts = np.array(self._prompts)
         isl = prompts * (mean.isl_tokens / prompts.mean())
-        osl = mean.osl_tokens * _outputs(isl.size, self._output_cv2(mean))
-        return RequestMix.from_samples(isl, osl, isl * mean.cached_ratio)
-
-    def _output_cv2(self, mean: Means) -> float:
-        if self._context is None:
-            return 1.0
-        cv2 = 2.0 * (self._context - mean.isl_tokens) / max(mean.osl_tokens, 1e-9) - 1.0
-        return min(max(cv2, LEAST_CV2), MOST_CV2)
+        wanted = cv2 = 1.0
+        if self._context is not None:
+            wanted = cv2 = min(max(_output_cv2(self._context, mean), LEAST_CV2), MOST_CV2)
+        mix = _mixed(isl, mean, cv2)
+        for _ in range(_CORRECTIONS):
+            # Atoms are means of bins and lose some of the tail that makes the context.
+            kept = _output_cv2(mix.decode_context_tokens, mean)
+            cv2 *= wanted / max(kept, wanted / 2.0)
+            mix = _mixed(isl, mean, cv2)
+        return mix
 
     def _forget(self, now_s: float) -> None:
         windows = self._windows
@@ -131,6 +136,16 @@ class Lengths:
             held - windows[0].completed >= ENOUGH or now_s - windows[0].at_s > LONGEST_S
         ):
             held -= windows.popleft().completed
+
+
+def _output_cv2(context_tokens: float, mean: Means) -> float:
+    """Return the squared coefficient of variation of outputs that makes a mean context."""
+    return 2.0 * (context_tokens - mean.isl_tokens) / max(mean.osl_tokens, 1e-9) - 1.0
+
+
+def _mixed(isl: Floats, mean: Means, cv2: float) -> RequestMix:
+    osl = mean.osl_tokens * _outputs(isl.size, cv2)
+    return RequestMix.from_samples(isl, osl, isl * mean.cached_ratio)
 
 
 def _outputs(count: int, cv2: float) -> Floats:

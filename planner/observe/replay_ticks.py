@@ -52,7 +52,7 @@ class ReplayTicks:
         demand = ClassDemand(None, None, None)
         if window_s > 0:
             self._lengths.absorb(now_s, traffic, prefill, decode)
-            demand = self._demand(number(traffic, "num_req") / window_s)
+            demand = self._demand(now_s, number(traffic, "num_req") / window_s)
             if demand.prefill_tokens_per_s is None:
                 gaps.append(Gap(f"lengths of {self._class}", "no request has completed yet"))
         else:
@@ -74,7 +74,7 @@ class ReplayTicks:
             gaps=tuple(gaps),
         )
 
-    def _demand(self, rate_rps: float) -> ClassDemand:
+    def _demand(self, now_s: float, rate_rps: float) -> ClassDemand:
         mean = self._lengths.mean()
         if mean is None:
             return ClassDemand(rate_rps, None, None) if rate_rps else ClassDemand(0.0, 0.0, 0.0)
@@ -82,7 +82,7 @@ class ReplayTicks:
             arrivals_rps=rate_rps,
             prefill_tokens_per_s=rate_rps * mean.prefill_tokens,
             decode_tokens_per_s=rate_rps * mean.osl_tokens,
-            mix=self._lengths.mix(),
+            mix=self._lengths.mix(now_s),
         )
 
     def _pool(self, role: Role, now_s: float) -> PoolState:
