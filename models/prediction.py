@@ -1,5 +1,6 @@
 """Say what is expected: per class and signal, quantiles of demand on a time grid."""
 
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -31,7 +32,7 @@ class SignalForecast:
 
     def peak(self, until_s: float) -> tuple[float, ...]:
         """Return, per level, the highest value from now on, the grid step that holds `until_s` included."""
-        last = sum(1 for o in self.offsets_s if o < until_s - 1e-9) + 1
+        last = bisect_left(self.offsets_s, until_s - 1e-9) + 1
         return tuple(max(path[:last]) for path in self.paths)
 
 

@@ -2,18 +2,18 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from models.artifact import LayoutProfile
 from models.capacity.decode import DecodeState
-from models.capacity.fleet import BATCH_WEIGHT, FleetModel, Floats, Steps, Waits, batch_points
+from models.capacity.fleet import BATCH_WEIGHT, FleetModel, Floats, Steps, batch_points
 from models.capacity.load import ClassLoad
 from models.capacity.mixed import MixedSteps
 from models.capacity.predict import Prediction, describe
 from models.capacity.prefill import PromptLoad
-from models.capacity.waiting import WaitTail, bulk, wait_tail
+from models.capacity.waiting import WaitTail, bulk, busy_share, wait_tail
 from models.mix import RequestMix
 from models.values import RequestClass, Role, Router
 
@@ -106,25 +106,25 @@ class _Loop:
     def flow(self, decoding: float) -> _Flow | None:
         """Return the flow with so many users in decode; None when prefill cannot keep it up."""
         state = self._batch(decoding)
-        points, _ = batch_points((state,))
+        points, _ = batch_points(state)
         extra_s = 0.0
         if self.model.aggregated:
             # An iteration that holds prompts carries a step of the batch along, beyond an idle one.
-            extra_s = self.model.curve.at(state.batch) - self.model.curve.at(1.0)
+            extra_s = self.model.curve.at(float(state.batch)) - self.model.curve.at(1.0)
         most_rps = self.prefills / (self.work_s + extra_s / self.full_prompts)
         if self.model.aggregated:
-            rate = self._mixed_rate(decoding, points[0], most_rps)
-            itl_s = self._mixed(rate, points[0]).itl_s(points[0])
+            rate = self._mixed_rate(decoding, points, most_rps)
+            itl_s = self._mixed(rate, points).itl_s(points)
         else:
-            itl_s = self.model.curve.over(points[0])
+            itl_s = self.model.curve.over(points)
             rate = decoding / (self.stay_steps * float(itl_s @ BATCH_WEIGHT))
         if rate >= most_rps:
             return None
         tail = self._tail(rate, extra_s, float(itl_s @ BATCH_WEIGHT))
-        held = decoding + rate * (self.fixed_s + tail.mean_s)
+        held = decoding + rate * (self.fixed_s + float(tail.mean_s))
         return _Flow(decoding, rate, state, itl_s, tail, held)
 
-    def waits(self, flow: _Flow) -> Waits:
+    def waits(self, flow: _Flow) -> WaitTail:
         """Return the wait for prefill; users whom the fleet cannot carry wait on top.
 
         A wait varies no more than the number of users in decode, who are the ones not waiting: a queue of
@@ -133,21 +133,24 @@ class _Loop:
         tail = flow.tail
         left_s = (self.users - flow.held) / flow.rate_rps
         if left_s > 1e-6 * self.users / flow.rate_rps:
-            tail = WaitTail(1.0, 1.0 / (tail.mean_s + left_s), 1.0)
-        steady_s = max(math.sqrt(self._varied(flow.decoding)) / flow.rate_rps, tail.residual_s / 2)
+            tail = _steady(1.0 / (tail.mean_s + left_s))
+        steady_s = max(math.sqrt(self._varied(flow.decoding)) / flow.rate_rps, float(tail.residual_s) / 2)
         if tail.rate_per_s * steady_s < 1.0:
             late_s = 1.0 / tail.rate_per_s - steady_s
-            tail = replace(tail, rate_per_s=1.0 / max(steady_s, 1e-12), shared_s=tail.shared_s + late_s)
-        used = flow.rate_rps * self.work_s / self.prefills
-        values = (tail.probability, min(tail.rate_per_s, _NEVER_PER_S), min(used, 1.0 - 1e-9))
-        return Waits(*(np.array([x]) for x in (*values, tail.residual_s, tail.shared_s)))
+            tail = replace(
+                tail, rate_per_s=np.asarray(1.0 / max(steady_s, 1e-12)), shared_s=tail.shared_s + late_s
+            )
+        used = min(flow.rate_rps * self.work_s / self.prefills, 1.0 - 1e-9)
+        rate_per_s = np.minimum(tail.rate_per_s, _NEVER_PER_S)
+        one = replace(tail, rate_per_s=rate_per_s, utilisation=np.asarray(used))
+        return WaitTail(*(np.reshape(getattr(one, f.name), 1) for f in fields(one)))
 
     def steps(self, flow: _Flow) -> Steps:
         """Return the decode batch; nobody who got so far waits for a place in it."""
         used = min(flow.decoding / self.places, 1.0)
         itl_s = flow.itl_s[None, :]
-        state = replace(flow.state, utilisation=used)
-        return Steps(itl_s, np.ones_like(itl_s, dtype=bool), np.array([True]), np.array([used]), (state,))
+        batch = np.reshape(flow.state.batch, 1)
+        return Steps(itl_s, np.ones_like(itl_s, dtype=bool), np.array([True]), np.array([used]), batch)
 
     def _batch(self, decoding: float) -> DecodeState:
         """Return the batch that a decoding user is part of on one replica, itself included."""
@@ -160,7 +163,9 @@ class _Loop:
         else:
             seen = max((1.0 + others) / self.decodes, 1.0)
         seen = min(seen, curve.limit)
-        return DecodeState(seen, math.sqrt(varied), curve.limit, True, curve.kv_bound, 0.0)
+        yes, none = np.array(True), np.zeros(())
+        spread = np.asarray(math.sqrt(varied))
+        return DecodeState(np.asarray(seen), spread, curve.limit, yes, curve.kv_bound, none)
 
     def _varied(self, decoding: float) -> float:
         """Return the variance of the number of others in decode: each is there or is not, on its own."""
@@ -208,21 +213,27 @@ class _Loop:
         met_rps = self.others * rate_rps
         spread = self._spread(rate_rps, itl_s)
         service_s = self.work_s + extra_s / self.full_prompts
-        tail = wait_tail(
-            self.prefills, met_rps, service_s, self.service_cv2, self.model.router, arrival_cv2=spread
-        )
-        prompts = self._prompts(met_rps / self.prefills, spread)
+        router, prompts = self.model.router, self._prompts(met_rps / self.prefills, spread)
         held, iteration_s = (float(x) for x in prompts.iteration(np.array(extra_s)))
-        router, iterations_per_s = self.model.router, prompts.rate_rps / held
-        shared = bulk(tail, self.prefills, iterations_per_s, iteration_s, self.alone_s + extra_s, router)
+        busy = busy_share(prompts.rate_rps / held, iteration_s)
+        tail = wait_tail(self.prefills, met_rps, service_s, self.service_cv2, router, spread, busy)
+        shared = bulk(tail, busy, iteration_s, self.alone_s + extra_s, router)
         if router is not Router.LOAD and shared is not tail:
             # Evenly spaced arrivals hardly ever queue, however many of them meet an iteration.
-            rate_per_s = tail.rate_per_s * shared.probability / max(tail.probability, 1e-12)
+            rate_per_s = tail.rate_per_s * shared.probability / np.maximum(tail.probability, 1e-12)
             shared = replace(shared, rate_per_s=rate_per_s)
         if prompts.together == 1.0:
             return shared
         together_s = (prompts.together - 1.0) * prompts.more_s
-        return WaitTail(1.0, 1.0 / max(shared.mean_s, 1e-12), shared.utilisation, shared_s=together_s)
+        return _steady(1.0 / np.maximum(shared.mean_s, 1e-12), together_s, shared.utilisation)
+
+
+def _steady(
+    rate_per_s: Floats, shared_s: Floats | float = 0.0, utilisation: Floats | float = 1.0
+) -> WaitTail:
+    """Return the tail of a wait that spares nobody."""
+    values = (1.0, rate_per_s, utilisation, 0.0, shared_s)
+    return WaitTail(*(np.asarray(value) for value in values))
 
 
 def _crossing(rising: Callable[[float], float], high: float) -> float:

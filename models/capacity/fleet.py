@@ -1,21 +1,25 @@
 """Predict attainment of a fleet: waiting, prefill and decode together, per class and load scenario."""
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from models.artifact import LayoutProfile
 from models.capacity.decode import DecodeCurve, DecodeState, decode_curve, peakedness
 from models.capacity.load import ClassLoad
 from models.capacity.mixed import MixedSteps
 from models.capacity.prefill import PrefillWork, PromptLoad, prefill_work
-from models.capacity.waiting import WaitTail, bulk, wait_tail
+from models.capacity.rows import Rows
+from models.capacity.waiting import WaitTail, bulk, busy_share, wait_tail
 from models.values import Binding, Role, Router, Slo
 
 Floats = NDArray[np.float64]
+# Replicas of a role: a number, or an array with an element per fleet.
+Counts = TypeVar("Counts")
 
 # Points of a standard normal that stand for the decode batch, with their probabilities: fine in the upper
 # tail, where promises break (bins between the 0, 10, 30, 50, 70, 85, 95, 99 and 100 % quantiles).
@@ -27,37 +31,19 @@ BATCH_WEIGHT = np.array([0.10, 0.20, 0.20, 0.20, 0.15, 0.10, 0.04, 0.01])
 
 
 @dataclass(frozen=True, slots=True)
-class Waits:
-    """Hold the prefill queue of each scenario as in WaitTail: arrays of shape (scenarios,)."""
-
-    probability: Floats
-    rate_per_s: Floats
-    utilisation: Floats
-    residual_s: Floats
-    shared_s: Floats
-
-    def beyond(self, slack_s: Floats) -> Floats:
-        """Return P(W > slack) for slack of at least 0, shape (scenarios, ...)."""
-        rest = (slice(None),) + (None,) * (slack_s.ndim - 1)
-        late_s = np.maximum(slack_s - self.shared_s[rest], 0.0)
-        queued = np.exp(-self.rate_per_s[rest] * late_s)
-        residual = 1.0 - late_s / np.maximum(self.residual_s[rest], 1e-12)
-        result: Floats = self.probability[rest] * np.maximum(queued, residual)
-        return result
-
-
-@dataclass(frozen=True, slots=True)
 class Steps:
-    """Hold each scenario's decode batch: `itl_s` and `admitted` (scenarios, points), the rest (scenarios,).
+    """Hold decode batches, an element per fleet and scenario; `itl_s` and `admitted` have points behind that.
 
     `admitted` says at which points the batch is within the limit: beyond it a request waits for a place.
+    `weight` is the probability of each point.
     """
 
     itl_s: Floats
     admitted: NDArray[np.bool_]
     stable: NDArray[np.bool_]
     utilisation: Floats
-    states: tuple[DecodeState, ...]
+    batch: Floats
+    weight: Floats = field(default_factory=lambda: BATCH_WEIGHT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +54,17 @@ class _ClassArrays:
     osl_tokens: Floats
     work: PrefillWork
     first_steps: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Blend:
+    """Hold the prompts of all classes of each scenario: rate and mean times, arrays of shape (scenarios,)."""
+
+    rate_rps: Floats
+    mean_s: Floats
+    cv2: Floats
+    alone_s: Floats
+    further_s: Floats
 
 
 class FleetModel:
@@ -112,169 +109,192 @@ class FleetModel:
         self.iteration_s = (
             np.array([c.work.mean_alone_s for c in self.classes]) - self.prefill_layout.overhead_s
         )
-        self.further_s = np.array([c.work.mean_further_s for c in self.classes])
-        self.work_squared = np.array([c.work.mean_service_squared for c in self.classes])
-        self._waits: dict[int, Waits] = {}
-        self._steps: dict[int, Steps] = {}
+        self._blend = self._blended()
+        self._waits, self._steps = Rows(self._evaluate_waits), Rows(self._evaluate_steps)
+        self._alone = {role: Rows(partial(self._evaluate_alone, role)) for role in layouts}
+        self._ample = self._unbounded()
+        # What a fleet without end attains, shape (scenarios, classes).
+        self.ceiling = self.attainment_of(*self._ample)
+
+    def _blended(self) -> "_Blend":
+        further_s = np.array([c.work.mean_further_s for c in self.classes])
+        squared = np.array([c.work.mean_service_squared for c in self.classes])
+        rate_rps = self.prefill_rates.sum(axis=1)
+        per_class = np.stack([self.work_s, squared, self.iteration_s, further_s], axis=1)
+        means = self.prefill_rates @ per_class / np.maximum(rate_rps, _NO_RATE_RPS)[:, None]
+        mean_s, square, alone_s, more_s = means.T
+        cv2 = np.maximum(square / np.maximum(mean_s, _NO_RATE_RPS) ** 2 - 1.0, 0.0)
+        return _Blend(rate_rps, mean_s, cv2, alone_s, np.minimum(more_s, alone_s))
 
     def offered(self, role: Role) -> float:
         """Return the replicas that the heaviest scenario would keep busy without a break."""
+        return float(self.busy(role).max())
+
+    def busy(self, role: Role) -> Floats:
+        """Return the replicas that each scenario would keep busy without a break, shape (scenarios,)."""
+        decode: Floats = self.decode_rates @ self.osl_tokens / self.curve.capacity_per_s
         if role is Role.DECODE:
-            return float((self.decode_rates @ self.osl_tokens).max()) / self.curve.capacity_per_s
-        prefill = float((self.prefill_rates @ self.work_s).max())
-        if role is Role.PREFILL:
-            return prefill
-        return prefill + float((self.decode_rates @ self.osl_tokens).max()) / self.curve.capacity_per_s
+            return decode
+        prefill: Floats = self.prefill_rates @ self.work_s
+        return prefill if role is Role.PREFILL else prefill + decode
 
-    def waits(self, replicas: int) -> Waits:
-        """Return the prefill queue of every scenario at a replica count."""
-        if replicas not in self._waits:
-            tails = [self._tail(replicas, s) for s in range(len(self.rates))]
-            self._waits[replicas] = Waits(
-                np.array([t.probability for t in tails]),
-                np.array([min(t.rate_per_s, 1e12) for t in tails]),
-                np.array([t.utilisation for t in tails]),
-                np.array([t.residual_s for t in tails]),
-                np.array([t.shared_s for t in tails]),
-            )
-        return self._waits[replicas]
+    def waits(self, replicas: ArrayLike) -> WaitTail:
+        """Return the prefill queue of every scenario at replica counts, shape (*counts, scenarios)."""
+        return WaitTail(*self._waits.of(replicas))
 
-    def steps(self, replicas: int) -> Steps:
-        """Return the decode batch of every scenario at a replica count."""
-        if replicas not in self._steps:
-            sharing = replicas if self.router is Router.LOAD else 1
-            spread = peakedness(self._decode_cv2(replicas))
-            tokens = (self.decode_rates @ self.osl_tokens / replicas).tolist()
-            if self.aggregated:
-                mixed = [MixedSteps(self.curve, self._prompts(replicas, i)) for i in range(len(tokens))]
-                states = tuple(m.settle(x, spread, sharing) for m, x in zip(mixed, tokens, strict=True))
-                points, admitted = batch_points(states)
-                itl = np.array([m.itl_s(n) for m, n in zip(mixed, points, strict=True)])
-            else:
-                states = tuple(self.curve.settle(x, spread, sharing) for x in tokens)
-                points, admitted = batch_points(states)
-                itl = self.curve.over(points)
-            stable, used = np.array([(s.stable, s.utilisation) for s in states]).T
-            self._steps[replicas] = Steps(itl, admitted, stable.astype(bool), used, states)
-        return self._steps[replicas]
+    def steps(self, replicas: ArrayLike) -> Steps:
+        """Return the decode batch of every scenario at replica counts, shape (*counts, scenarios)."""
+        return Steps(*self._steps.of(replicas))
 
-    def assume(self, fleet: Mapping[Role, int], waits: Waits, steps: Steps) -> None:
+    def assume(self, fleet: Mapping[Role, int], waits: WaitTail, steps: Steps) -> None:
         """Take this fleet's queue and batch as given, where they do not follow from an open load."""
-        self._waits[self.prefill_count(fleet)] = waits
-        self._steps[self.decode_count(fleet)] = steps
+        self._waits.put(
+            self.prefill_count(fleet),
+            (waits.probability, waits.rate_per_s, waits.utilisation, waits.residual_s, waits.shared_s),
+        )
+        self._steps.put(
+            self.decode_count(fleet),
+            (steps.itl_s, steps.admitted, steps.stable, steps.utilisation, steps.batch),
+        )
 
-    def attainment(self, fleet: Mapping[Role, int]) -> Floats:
-        """Return the share of each class that keeps its promise, shape (scenarios, classes).
+    def attainment(self, fleet: Mapping[Role, ArrayLike]) -> Floats:
+        """Return the share of each class that keeps its promise, shape (*counts, scenarios, classes).
 
         A throughput-only class keeps it to the share that is served at all: 1 up to a sustained
-        utilisation, falling with its inverse above.
+        utilisation, falling with its inverse above. `fleet` holds a count per role, or arrays of them.
         """
         return self.attainment_of(self.waits(self.prefill_count(fleet)), self.steps(self.decode_count(fleet)))
 
-    def attainment_of(self, waits: Waits, steps: Steps) -> Floats:
-        """Return attainment for any combination of queue and batch, shape (scenarios, classes)."""
+    def attainment_of(self, waits: WaitTail, steps: Steps) -> Floats:
+        """Return attainment for any combination of queue and batch, shape (*counts, scenarios, classes)."""
         busy = np.maximum(waits.utilisation, steps.utilisation)
         served = 1.0 / np.maximum(busy / SUSTAINED, 1.0)
         alive = (waits.utilisation < 1.0) & steps.stable
-        out = np.empty_like(self.rates)
+        out = np.empty((*busy.shape, len(self.classes)))
         for i, c in enumerate(self.classes):
-            out[:, i] = served if c.slo.throughput_only else np.where(alive, _kept(c, waits, steps), 0.0)
+            out[..., i] = served if c.slo.throughput_only else np.where(alive, _kept(c, waits, steps), 0.0)
         return out
 
     def expected(self, fleet: Mapping[Role, int], weights: Floats) -> tuple[float, dict[str, float]]:
         """Return E[rate * A] / E[rate] over scenarios of the given weights: in all, and per class."""
-        return self.weigh(self.attainment(fleet), weights)
+        overall, per_class = self.weigh(self.attainment(fleet), weights)
+        return float(overall), dict(zip(self.names, per_class.tolist(), strict=True))
 
-    def weigh(self, attained: Floats, weights: Floats) -> tuple[float, dict[str, float]]:
-        """Average attainment of shape (scenarios, classes) over scenarios and, in all, over classes."""
+    def weigh(self, attained: Floats, weights: Floats) -> tuple[Floats, Floats]:
+        """Average attainment of shape (..., scenarios, classes) over scenarios.
+
+        Returns it over all classes, shape (...), and per class, shape (..., classes); 1 for what never comes.
+        """
         mass = self.rates * weights[:, None]
-        met, total = (mass * attained).sum(axis=0), mass.sum(axis=0)
-        per_class = {
-            name: float(met[i] / total[i]) if total[i] > 0 else 1.0 for i, name in enumerate(self.names)
-        }
-        everything = float(total.sum())
-        return (float(met.sum()) / everything if everything > 0 else 1.0), per_class
+        met, total = (mass * attained).sum(axis=-2), mass.sum(axis=0)
+        everything = total.sum()
+        overall = met.sum(axis=-1) / everything if everything > 0 else np.ones(met.shape[:-1])
+        return overall, np.where(total > 0, met / np.where(total > 0, total, 1.0), 1.0)
 
-    def ample(self) -> tuple[Waits, Steps]:
+    def alone(self, role: Role, replicas: ArrayLike) -> Floats:
+        """Return attainment with so many replicas of `role` and no end of the other's."""
+        return self._alone[role].of(replicas)[0]
+
+    def _evaluate_alone(self, role: Role, replicas: NDArray[np.int64]) -> tuple[Floats]:
+        waits, steps = self._ample
+        if role is not Role.DECODE:
+            waits = self.waits(replicas)
+        if role is not Role.PREFILL:
+            steps = self.steps(replicas)
+        return (self.attainment_of(waits, steps),)
+
+    def _unbounded(self) -> tuple[WaitTail, Steps]:
         """Return the queue and batch of an unbounded fleet: no wait, every sequence decodes alone."""
-        scenarios = len(self.rates)
-        none = np.zeros(scenarios)
-        waits = Waits(none, np.full(scenarios, 1e12), none, none, none)
-        alone = DecodeState(1.0, 0.0, self.curve.limit, True, self.curve.kv_bound, 0.0)
-        itl = np.full((scenarios, _BATCH_Z.size), self.curve.at(1.0))
-        admitted = np.ones_like(itl, dtype=bool)
-        return waits, Steps(itl, admitted, np.ones(scenarios, dtype=bool), none, (alone,) * scenarios)
+        none, every = np.zeros(len(self.rates)), np.ones(len(self.rates))
+        # Every point of a batch of one is the same: one stands for all.
+        itl, point = np.full((len(self.rates), 1), self.curve.at(1.0)), np.ones(1)
+        waits = WaitTail(none, np.full(len(self.rates), 1e12), none, none, none)
+        return waits, Steps(itl, itl > 0, every > 0, none, every, point)
 
-    def binding(self, role: Role, fleet: Mapping[Role, int]) -> Binding:
-        """Name what this fleet would break first in `role`: the limit whose removal helps attainment most."""
-        waits, steps = self.waits(self.prefill_count(fleet)), self.steps(self.decode_count(fleet))
-        if role is not Role.DECODE and waits.utilisation.max() >= 1.0:
-            return Binding.THROUGHPUT
-        if role is not Role.PREFILL and not steps.stable.all():
-            return Binding.KV_CACHE if self.curve.kv_bound else Binding.THROUGHPUT
+    def bindings(self, fleets: Mapping[Role, Mapping[Role, int]]) -> dict[Role, Binding]:
+        """Name, per role, what its fleet would break first: the limit whose removal helps attainment most."""
+        counts = {role: np.array([fleet[role] for fleet in fleets.values()]) for role in self.layouts}
+        waits, steps = self.waits(self.prefill_count(counts)), self.steps(self.decode_count(counts))
         losses = {
-            Binding.TTFT: self._loss(waits, steps, "ttft_s"),
-            Binding.ITL: self._loss(waits, steps, "itl_s"),
-            Binding.E2E: self._loss(waits, steps, "e2e_s"),
+            Binding.TTFT: self._losses(waits, steps, "ttft_s"),
+            Binding.ITL: self._losses(waits, steps, "itl_s"),
+            Binding.E2E: self._losses(waits, steps, "e2e_s"),
         }
-        worst = max(losses, key=lambda b: losses[b])
-        return worst if losses[worst] > 1e-9 else Binding.THROUGHPUT
+        found = {}
+        for i, role in enumerate(fleets):
+            worst = max(losses, key=lambda binding: losses[binding][i])
+            found[role] = worst if losses[worst][i] > 1e-9 else Binding.THROUGHPUT
+            if role is not Role.DECODE and waits.utilisation[i].max() >= 1.0:
+                found[role] = Binding.THROUGHPUT
+            elif role is not Role.PREFILL and not steps.stable[i].all():
+                found[role] = Binding.KV_CACHE if self.curve.kv_bound else Binding.THROUGHPUT
+        return found
 
-    def _loss(self, waits: Waits, steps: Steps, limit: str) -> float:
-        total = 0.0
+    def _losses(self, waits: WaitTail, steps: Steps, limit: str) -> Floats:
+        """Return the requests per second that break one limit, summed over scenarios, shape (fleets,)."""
+        total = np.zeros(waits.utilisation.shape[:-1])
         for i, c in enumerate(self.classes):
             value = getattr(c.slo, limit)
             if value is not None:
                 alone = replace(c, slo=Slo(**{limit: value}))
-                total += float((self.rates[:, i] * (1.0 - _kept(alone, waits, steps))).sum())
+                total += (self.rates[:, i] * (1.0 - _kept(alone, waits, steps))).sum(axis=-1)
         return total
 
-    def _tail(self, replicas: int, scenario: int) -> WaitTail:
-        rates = self.prefill_rates[scenario]
-        rate = float(rates.sum())
-        if rate < _NO_RATE_RPS:
-            return WaitTail(0.0, math.inf, 0.0)
-        mean = float(rates @ self.work_s) / rate
-        cv2 = max(float(rates @ self.work_squared) / rate / mean**2 - 1.0, 0.0)
-        prompts, extra_s = self._prompts(replicas, scenario), 0.0
+    def _evaluate_waits(self, replicas: NDArray[np.int64]) -> tuple[Floats, ...]:
+        servers, extra_s = replicas[:, None].astype(float), np.zeros((1, 1))
         if self.aggregated:
             # A prompt's iteration carries the running batch along: what a step takes beyond an idle one.
-            extra_s = self.curve.at(self.steps(replicas).states[scenario].batch) - self.curve.at(1.0)
-        tail = wait_tail(replicas, rate, mean + extra_s, cv2, self.router, self.arrival_cv2)
-        held, iteration_s = (float(x) for x in prompts.iteration(np.array(extra_s)))
-        if self.router is Router.ROUND_ROBIN and held <= 1.0:
-            return tail  # arrivals that take turns keep clear of each other
-        alone_s = prompts.alone_s + extra_s
-        return bulk(tail, replicas, prompts.rate_rps / held, iteration_s, alone_s, self.router)
-
-    def _prompts(self, replicas: int, scenario: int) -> PromptLoad:
-        """Return what one replica gets to prefill in a scenario."""
-        rates = self.prefill_rates[scenario]
-        rate = float(rates.sum())
-        if rate < _NO_RATE_RPS:
-            return PromptLoad(0.0, 0.0, 0.0)
-        alone_s = float(rates @ self.iteration_s) / rate
-        return PromptLoad(rate / replicas, alone_s, min(float(rates @ self.further_s) / rate, alone_s))
-
-    def _decode_cv2(self, replicas: int) -> float:
+            extra_s = self.curve.over(self.steps(replicas).batch) - self.curve.at(1.0)
+        prompts, mean_s = self._prompts(servers), self._blend.mean_s + extra_s
+        held, iteration_s = prompts.iteration(extra_s)
+        iterations_per_s = prompts.rate_rps / held
         if self.router is Router.ROUND_ROBIN:
-            return self.arrival_cv2 / replicas
-        return self.arrival_cv2
+            # Arrivals that take turns keep clear of each other where one iteration holds one prompt.
+            iterations_per_s = np.where(held > 1.0, iterations_per_s, 0.0)
+        busy, rate_rps, cv2 = busy_share(iterations_per_s, iteration_s), self._blend.rate_rps, self._blend.cv2
+        tail = wait_tail(servers, rate_rps, mean_s, cv2, self.router, self.arrival_cv2, busy)
+        tail = bulk(tail, busy, iteration_s, prompts.alone_s + extra_s, self.router)
+        return tail.probability, tail.rate_per_s, tail.utilisation, tail.residual_s, tail.shared_s
 
-    def prefill_count(self, fleet: Mapping[Role, int]) -> int:
+    def _evaluate_steps(self, replicas: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
+        servers = replicas[:, None].astype(float)
+        sharing = servers if self.router is Router.LOAD else 1.0
+        spread = peakedness(
+            self.arrival_cv2 / servers if self.router is Router.ROUND_ROBIN else self.arrival_cv2
+        )
+        tokens = self.decode_rates @ self.osl_tokens / servers
+        if self.aggregated:
+            # Batches are tried along an axis behind those of counts and scenarios.
+            blend, rate_rps = self._blend, self._blend.rate_rps / servers
+            prompts = PromptLoad(rate_rps[..., None], blend.alone_s[:, None], blend.further_s[:, None])
+            mixed = MixedSteps(self.curve, prompts)
+            state = mixed.settle(tokens[..., None], spread, sharing)
+            points, admitted = batch_points(state)
+            itl = mixed.itl_s(points)
+        else:
+            state = self.curve.settle(tokens, spread, sharing)
+            points, admitted = batch_points(state)
+            itl = self.curve.over(points)
+        return itl, admitted, state.stable, state.utilisation, state.batch
+
+    def _prompts(self, servers: Floats) -> PromptLoad:
+        """Return what each of so many replicas gets to prefill, per scenario along the last axis."""
+        return PromptLoad(self._blend.rate_rps / servers, self._blend.alone_s, self._blend.further_s)
+
+    def prefill_count(self, fleet: Mapping[Role, Counts]) -> Counts:
         """Return the replicas that prefill."""
         return fleet[Role.AGGREGATED if self.aggregated else Role.PREFILL]
 
-    def decode_count(self, fleet: Mapping[Role, int]) -> int:
+    def decode_count(self, fleet: Mapping[Role, Counts]) -> Counts:
         """Return the replicas that decode."""
         return fleet[Role.AGGREGATED if self.aggregated else Role.DECODE]
 
 
-def batch_points(states: Sequence[DecodeState]) -> tuple[Floats, NDArray[np.bool_]]:
-    """Return the batches at which states are integrated, and which are within the limit: (states, points)."""
-    mean, width, limit = np.array([(s.batch, s.spread, s.limit) for s in states]).T[:, :, None]
+def batch_points(state: DecodeState) -> tuple[Floats, NDArray[np.bool_]]:
+    """Return the batches at which states are integrated, and which are within the limit: (..., points)."""
+    mean, width = np.asarray(state.batch)[..., None], np.asarray(state.spread)[..., None]
     wanted = np.maximum(mean + width * _BATCH_Z, 1.0)
-    return np.minimum(wanted, limit), wanted <= limit
+    return np.minimum(wanted, state.limit), wanted <= state.limit
 
 
 def _arrays(layout: LayoutProfile, load: ClassLoad, first_steps: float) -> _ClassArrays:
@@ -283,22 +303,22 @@ def _arrays(layout: LayoutProfile, load: ClassLoad, first_steps: float) -> _Clas
     return _ClassArrays(load.request_class.slo, work.weight, work.alone_s, osl, work, first_steps)
 
 
-def _kept(c: _ClassArrays, waits: Waits, steps: Steps) -> Floats:
-    """Integrate P(TTFT, TPOT and end-to-end all kept) over batch points and atoms, shape (scenarios,).
+def _kept(c: _ClassArrays, waits: WaitTail, steps: Steps) -> Floats:
+    """Integrate P(TTFT, TPOT and end-to-end all kept) over batch points and atoms, shape (..., scenarios).
 
     The three share one batch and one wait, so the joint probability is taken given both, not as a product.
     """
-    itl = steps.itl_s[:, :, None]
-    first_s = c.alone_s[None, None, :] + c.first_steps * itl
-    slack = np.full(np.broadcast_shapes(itl.shape, (1, 1, c.weight.size)), 1e9)
+    itl = steps.itl_s[..., None]
+    first_s = c.alone_s + c.first_steps * itl
+    slack = np.full(first_s.shape, 1e9)
     if c.slo.ttft_s is not None:
         slack = c.slo.ttft_s - first_s
     if c.slo.e2e_s is not None:
         slack = np.minimum(slack, c.slo.e2e_s - first_s - np.maximum(c.osl_tokens - 1.0, 0.0) * itl)
     kept = np.where(slack >= 0.0, 1.0 - waits.beyond(np.maximum(slack, 0.0)), 0.0)
     if c.slo.ttft_s is not None or c.slo.e2e_s is not None:
-        kept = np.where(steps.admitted[:, :, None], kept, 0.0)
+        kept = np.where(steps.admitted[..., None], kept, 0.0)
     if c.slo.itl_s is not None:
         kept = np.where(itl <= c.slo.itl_s, kept, 0.0)
-    result: Floats = np.einsum("szA,z,A->s", kept, BATCH_WEIGHT, c.weight)
+    result: Floats = kept @ c.weight @ steps.weight
     return result

@@ -1,6 +1,5 @@
 """Model an aggregated replica: prompts and decode steps that share one engine's iterations."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,35 +35,38 @@ class MixedSteps:
         longest: Floats = np.maximum(1.0 / per_s, step)
         return longest
 
-    def settle(self, steps_per_s: float, peakedness: float, sharing: int) -> DecodeState:
+    def settle(self, steps_per_s: Floats, peakedness: Floats | float, sharing: Floats | float) -> DecodeState:
         """Solve n = x * ITL(n), ITL with the prompts' share of time; the smallest batch that balances.
 
-        The smallest root rises with x and with the prompts' rate, so more load never looks lighter. Without
+        `steps_per_s` has a last axis of one element, as the prompts have, for the batches that are tried. The
+        smallest root rises with x and with the prompts' rate, so more load never looks lighter. Without
         a root up to the limit the replica is not stable.
         """
         limit, kv_bound = self.curve.limit, self.curve.kv_bound
-        used = steps_per_s * float(self.itl_s(np.array([limit]))[0]) / limit
-        grid = np.geomspace(1.0, max(limit, 1.0 + 1e-9), _COARSE)
-        enclosing = self._enclosing(grid, steps_per_s)
-        if enclosing is None:
-            return DecodeState(limit, 0.0, limit, False, kv_bound, max(used, 1.0))
-        low, high = enclosing
-        if high <= grid[0]:
-            batch, slope = steps_per_s * float(self.itl_s(grid[:1])[0]), 0.0
-        else:
-            fine = self._enclosing(np.linspace(low, high, _FINE), steps_per_s) or (low, high)
-            ends = self.itl_s(np.array(fine))
-            slope = float(ends[1] - ends[0]) / max(fine[1] - fine[0], 1e-12)
-            gain = 1.0 - steps_per_s * slope
-            crossing = steps_per_s * (float(ends[0]) - slope * fine[0]) / gain if gain > 0 else fine[1]
-            batch = min(max(crossing, fine[0]), fine[1])
-        variance = peakedness * batch / (1.0 - min(steps_per_s * slope, 0.99)) / sharing
-        return DecodeState(batch, math.sqrt(variance), limit, True, kv_bound, min(used, 1.0))
+        used = (steps_per_s * self.itl_s(np.array([limit])) / limit)[..., 0]
+        coarse = np.geomspace(1.0, max(limit, 1.0 + 1e-9), _COARSE)
+        stable, low, high = self._enclosing(coarse, steps_per_s)
+        _, low, high = self._enclosing(np.linspace(low, high, _FINE, axis=-1), steps_per_s)
+        ends = self.itl_s(np.stack([low, high], axis=-1))
+        width, steps = high - low, steps_per_s[..., 0]
+        slope = np.where(width > 0, (ends[..., 1] - ends[..., 0]) / np.maximum(width, 1e-12), 0.0)
+        gain = 1.0 - steps * slope
+        crossing = steps * (ends[..., 0] - slope * low) / np.where(gain > 0, gain, 1.0)
+        # A batch of less than 1 is left as it is: its sequence decodes alone.
+        inside = np.where(width > 0, np.clip(crossing, low, high), crossing)
+        batch = np.where(stable, np.where(gain > 0, inside, high), limit)
+        spread = np.sqrt(peakedness * batch / (1.0 - np.minimum(steps * slope, 0.99)) / sharing)
+        used = np.where(stable, np.minimum(used, 1.0), np.maximum(used, 1.0))
+        return DecodeState(batch, np.where(stable, spread, 0.0), limit, stable, kv_bound, used)
 
-    def _enclosing(self, grid: Floats, steps_per_s: float) -> tuple[float, float] | None:
-        """Return the first two neighbours of a rising grid between which n overtakes x * ITL(n)."""
-        enough = np.flatnonzero(grid >= steps_per_s * self.itl_s(grid))
-        if not enough.size:
-            return None
-        i = int(enough[0])
-        return float(grid[max(i - 1, 0)]), float(grid[i])
+    def _enclosing(self, grid: Floats, steps_per_s: Floats) -> tuple[NDArray[np.bool_], Floats, Floats]:
+        """Say if n overtakes x * ITL(n) on rising grids, and between which two neighbours.
+
+        Both are the first of the grid where n is ahead from the start, and the last two where it never is.
+        """
+        enough: NDArray[np.bool_] = grid >= steps_per_s * self.itl_s(grid)
+        found = np.asarray(enough.any(axis=-1))
+        last = np.where(found, np.argmax(enough, axis=-1), grid.shape[-1] - 1)[..., None]
+        grids = np.broadcast_to(grid, enough.shape)
+        low = np.take_along_axis(grids, np.maximum(last - 1, 0), axis=-1)[..., 0]
+        return found, low, np.take_along_axis(grids, last, axis=-1)[..., 0]

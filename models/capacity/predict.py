@@ -2,14 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from models.artifact import LayoutProfile
 from models.capacity.fleet import BATCH_WEIGHT, FleetModel, Floats
 from models.capacity.load import ClassLoad
-from models.capacity.waiting import WaitTail
 from models.values import Binding, Role, Router
 
 
@@ -80,7 +79,7 @@ def describe(model: FleetModel, counts: Mapping[Role, int]) -> Prediction:
     gpus = sum(model.layouts[role].gpus * n for role, n in counts.items())
     decode_role = Role.AGGREGATED if model.aggregated else Role.DECODE
     prefill_role = Role.AGGREGATED if model.aggregated else Role.PREFILL
-    state = steps.states[0]
+    batch = float(steps.batch[0])
     utilisation = {prefill_role: float(waits.utilisation[0])}
     utilisation[decode_role] = max(float(steps.utilisation[0]), utilisation.get(decode_role, 0.0))
     latencies = _Latencies(model, counts)
@@ -94,12 +93,12 @@ def describe(model: FleetModel, counts: Mapping[Role, int]) -> Prediction:
         tokens_per_s_per_gpu=(inputs + output) / gpus,
         output_tokens_per_s_per_decode_gpu=output / (model.decode_layout.gpus * counts[decode_role]),
         utilisation=utilisation,
-        batch=state.batch,
-        kv_occupancy=state.batch / model.curve.kv_sequences,
+        batch=batch,
+        kv_occupancy=batch / model.curve.kv_sequences,
         attainment=per_class,
         expected_attainment=expected,
         stable=stable,
-        binding={role: model.binding(role, counts) for role in counts},
+        binding=model.bindings(dict.fromkeys(counts, counts)),
         extrapolated=model.extrapolated,
     )
 
@@ -153,9 +152,7 @@ class _Latencies:
         )
 
     def _wait_mean_s(self) -> float:
-        waits = self.waits
-        tail = WaitTail(*(float(x[0]) for x in (waits.probability, waits.rate_per_s, waits.utilisation)))
-        return replace(tail, residual_s=float(waits.residual_s[0]), shared_s=float(waits.shared_s[0])).mean_s
+        return float(self.waits.mean_s[0])
 
     def _quantile(self, base: Floats, weight: Floats, q: float) -> float:
         longest_s = math.log(1e6) / max(self.rate, 1e-9) + float(self.waits.shared_s[0])
@@ -163,6 +160,7 @@ class _Latencies:
         for _ in range(60):
             middle = (low + high) / 2
             slack = middle - base
-            below = np.where(slack >= 0, 1.0 - self.waits.beyond(np.maximum(slack, 0.0)[None, :])[0], 0.0)
+            late = self.waits.beyond(np.maximum(slack, 0.0)[None, None, :])[0, 0]
+            below = np.where(slack >= 0, 1.0 - late, 0.0)
             low, high = (middle, high) if float(below @ weight) < q else (low, middle)
         return (low + high) / 2

@@ -90,20 +90,21 @@ class PromptLoad:
     """Describe the prompts that one replica gets: how many a second, and what they take, in seconds.
 
     `alone_s` is a prompt's engine time in an iteration of its own, `more_s` what a further prompt adds to an
-    iteration that runs anyway, at most `alone_s`. `together` prompts arrive at one moment.
+    iteration that runs anyway, at most `alone_s`. `together` prompts arrive at one moment. Numbers, or arrays
+    with an element per replica.
     """
 
-    rate_rps: float
-    alone_s: float
-    more_s: float
+    rate_rps: Floats | float
+    alone_s: Floats | float
+    more_s: Floats | float
     together: float = 1.0
 
-    def iteration(self, extra_s: Floats) -> tuple[Floats, Floats]:
+    def iteration(self, extra_s: Floats | float) -> tuple[Floats, Floats]:
         """Return prompts per iteration and its length, when each takes `extra_s` on top; any shape.
 
         Prompts that arrive during one iteration share the next: n = rate * (alone + (n - 1) * more + extra),
         at least those that arrive together.
         """
-        idle = max(1.0 - self.rate_rps * self.more_s, 1e-3)
+        idle = np.maximum(1.0 - self.rate_rps * self.more_s, 1e-3)
         held = np.maximum(self.rate_rps * (self.alone_s - self.more_s + extra_s) / idle, self.together)
         return held, self.alone_s + (held - 1.0) * self.more_s + extra_s

@@ -1,114 +1,167 @@
 """Approximate how long a prompt waits for a prefill replica, under the deployment's router."""
 
-import math
 from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from models.values import Router
 
+Floats = NDArray[np.float64]
+# Arrays of shapes that broadcast with each other, or numbers.
+Values = Floats | float
+
 # A replica that is never idle, as far as Erlang's formula can be asked.
 _ALWAYS = 0.999
+# Stands for a wait that ends at once, and for work that takes no time.
+_AT_ONCE_PER_S, _NO_TIME_S = 1e12, 1e-12
 
 
 @dataclass(frozen=True, slots=True)
 class WaitTail:
-    """Describe a wait in seconds: P(W > t + shared) = probability * max(e^(-rate t), 1 - t / residual).
+    """Describe waits in seconds: P(W > t + shared) = probability * max(e^(-rate t), 1 - t / residual).
 
     `residual_s` bounds the rest of the iteration that a prompt finds at the replica it was sent to; 0 where
     the exponential holds it already. Who waits shares the next iteration: `shared_s` is by how much that
     outlasts an iteration of one's own. `utilisation` at or above 1 means that the queue grows without
-    bound: then probability is 1 and the rate 0.
+    bound: then probability is 1 and the rate 0. All are arrays of one shape, an element per queue.
     """
 
-    probability: float
-    rate_per_s: float
-    utilisation: float
-    residual_s: float = 0.0
-    shared_s: float = 0.0
+    probability: Floats
+    rate_per_s: Floats
+    utilisation: Floats
+    residual_s: Floats
+    shared_s: Floats
 
     @property
-    def mean_s(self) -> float:
+    def mean_s(self) -> Floats:
         """Mean wait, at least half the residual for those who wait; infinite for a queue that grows."""
-        if self.rate_per_s <= 0:
-            return math.inf
-        return self.probability * (self.shared_s + max(1.0 / self.rate_per_s, self.residual_s / 2))
+        bounded = self.rate_per_s > 0
+        queued = 1.0 / np.where(bounded, self.rate_per_s, 1.0)
+        waiting = self.probability * (self.shared_s + np.maximum(queued, self.residual_s / 2))
+        return np.where(bounded, waiting, np.inf)
+
+    def beyond(self, slack_s: Floats) -> Floats:
+        """Return P(W > slack) for slack of at least 0 with two axes behind those of the queues."""
+        rest = (..., None, None)
+        if not self.probability.any():
+            return np.zeros(np.broadcast_shapes(self.probability[rest].shape, slack_s.shape))
+        late_s = np.maximum(slack_s - self.shared_s[rest], 0.0)
+        queued = np.exp(-self.rate_per_s[rest] * late_s)
+        residual = 1.0 - late_s / np.maximum(self.residual_s[rest], _NO_TIME_S)
+        result: Floats = self.probability[rest] * np.maximum(queued, residual)
+        return result
 
 
-def erlang_c(servers: int, offered: float) -> float:
-    """Return the probability that an arrival to M/M/k waits; `offered` is in Erlangs, below `servers`.
+def erlang_c(servers: Values, offered: Values) -> Floats:
+    """Return the probability that an arrival to M/M/k waits; 1 from as many Erlangs `offered` as servers.
 
-    Uses the stable recursion of the Erlang-B formula.
+    Erlang's B is the Poisson probability of `servers` over that of at most `servers`, for any number of
+    either at the price of one.
     """
-    blocking = 1.0
-    for i in range(1, servers + 1):
-        blocking = offered * blocking / (i + offered * blocking)
-    rho = offered / servers
-    return blocking / (1.0 - rho * (1.0 - blocking))
+    from scipy.special import gammaincc, gammaln
+
+    load = np.maximum(np.minimum(offered, servers), 1e-300)
+    exactly = np.exp(servers * np.log(load) - load - gammaln(servers + 1.0))
+    blocking = exactly / gammaincc(servers + 1.0, load)
+    waits: Floats = blocking / (1.0 - load / servers * (1.0 - blocking))
+    return waits
 
 
 def wait_tail(
-    replicas: int,
-    rate_rps: float,
-    service_s: float,
-    service_cv2: float,
+    replicas: Values,
+    rate_rps: Values,
+    service_s: Values,
+    service_cv2: Values,
     router: Router,
-    arrival_cv2: float = 1.0,
+    arrival_cv2: Values = 1.0,
+    busy: Values = 0.0,
 ) -> WaitTail:
-    """Return the waiting tail of `replicas` servers that share `rate_rps` requests of mean work `service_s`.
+    """Return the waiting tails of `replicas` servers that share `rate_rps` requests of mean work `service_s`.
 
     Load-aware routing makes one M/G/k queue with the Kimura/Sakasegawa variability factor
     (Ca^2 + Cs^2) / 2, except that a prompt is committed to one replica when it arrives and waits at least
     for the rest of the iteration there, which a central queue would spare it (simulated with 11 replicas
     at 68 %, the p99 wait is 0.9 iterations; a central queue's would be 0.4). Round robin makes k queues of
     GI/G/1 whose arrivals are k times more regular, random routing k queues of M/G/1 (Kraemer and
-    Langenbach-Belz for GI/G/1).
+    Langenbach-Belz for GI/G/1). `busy` is the share of the time for which whole iterations keep a replica
+    busy, as in `bulk`.
     """
-    if rate_rps <= 0 or service_s <= 0:
-        return WaitTail(0.0, math.inf, 0.0)
-    utilisation = rate_rps * service_s / replicas
-    if utilisation >= 1.0:
-        return WaitTail(1.0, 0.0, utilisation)
+    work_s = np.maximum(service_s, _NO_TIME_S)
+    utilisation = np.asarray(rate_rps * work_s / replicas)
+    bounded = utilisation < 1.0
+    residual_s: Values = 0.0
     if router is Router.LOAD:
-        variability = max((arrival_cv2 + service_cv2) / 2, 1e-3)
-        slack = replicas / service_s - rate_rps
-        waits = erlang_c(replicas, rate_rps * service_s)
-        return WaitTail(waits, slack / variability, utilisation, service_s)
-    own_cv2 = arrival_cv2 / replicas if router is Router.ROUND_ROBIN else 1.0 + (arrival_cv2 - 1.0) / replicas
-    return _single_queue(utilisation, service_s, service_cv2, own_cv2)
-
-
-def bulk(
-    tail: WaitTail, replicas: int, iterations_per_s: float, iteration_s: float, alone_s: float, router: Router
-) -> WaitTail:
-    """Correct a tail for prompts that are served in shared iterations.
-
-    Capacity follows from the marginal work of a prompt, but a replica is busy for whole iterations:
-    `iterations_per_s` of `iteration_s` each, more of the time than the work alone would say. Who finds it
-    busy waits for the rest of an iteration and then shares the next, which outlasts the `alone_s` of an
-    iteration of one's own. A tail without bound stays as it is.
-    """
-    busy = min(iterations_per_s * iteration_s, _ALWAYS)
-    if tail.utilisation >= 1.0 or busy <= tail.utilisation * (1 + 1e-6):
-        return tail
-    waits = erlang_c(replicas, busy * replicas) if router is Router.LOAD else busy
-    return replace(
-        tail,
-        probability=max(tail.probability, waits),
-        residual_s=max(tail.residual_s, iteration_s),
-        shared_s=max(iteration_s - alone_s, 0.0),
+        found_busy = np.where(_longer(busy, utilisation), busy, utilisation)
+        probability = erlang_c(replicas, found_busy * replicas)
+        variability = np.maximum((arrival_cv2 + service_cv2) / 2, 1e-3)
+        rate_per_s = (replicas / work_s - rate_rps) / variability
+        residual_s = work_s
+    else:
+        evenly = router is Router.ROUND_ROBIN
+        own_cv2 = arrival_cv2 / replicas if evenly else 1.0 + (arrival_cv2 - 1.0) / replicas
+        rho = np.where(bounded, np.maximum(utilisation, _NO_TIME_S), 0.5)
+        probability, mean_s = _single_queue(rho, work_s, service_cv2, own_cv2)
+        rate_per_s = probability / np.maximum(mean_s, _NO_TIME_S)
+    empty = utilisation <= 0.0
+    return WaitTail(
+        np.where(bounded, np.where(empty, 0.0, probability), 1.0),
+        np.where(bounded, np.where(empty, _AT_ONCE_PER_S, np.minimum(rate_per_s, _AT_ONCE_PER_S)), 0.0),
+        utilisation,
+        np.where(bounded & ~empty, residual_s, 0.0),
+        np.zeros(utilisation.shape),
     )
 
 
-def _single_queue(rho: float, service_s: float, service_cv2: float, arrival_cv2: float) -> WaitTail:
-    """Kraemer and Langenbach-Belz: mean wait and probability of waiting of GI/G/1, exponential tail."""
-    spread = max(arrival_cv2 + service_cv2, 1e-3)
-    if arrival_cv2 <= 1:
-        damping = math.exp(-2 * (1 - rho) * (1 - arrival_cv2) ** 2 / (3 * rho * spread))
-        waits = (1 + arrival_cv2 + rho * service_cv2) / (
-            1 + rho * (service_cv2 - 1) + rho**2 * (4 * arrival_cv2 + service_cv2)
+def bulk(tail: WaitTail, busy: Values, iteration_s: Values, alone_s: Values, router: Router) -> WaitTail:
+    """Correct tails for prompts that are served in shared iterations.
+
+    Capacity follows from the marginal work of a prompt, but a replica is `busy` for whole iterations of
+    `iteration_s` each, more of the time than the work alone would say. Who finds it busy waits for the rest
+    of an iteration and then shares the next, which outlasts the `alone_s` of an iteration of one's own. A
+    tail without bound stays as it is; behind a load-aware router `wait_tail` knew how busy replicas are.
+    """
+    longer = (tail.utilisation < 1.0) & _longer(busy, tail.utilisation)
+    if not longer.any():
+        return tail
+    waits = tail.probability if router is Router.LOAD else np.maximum(tail.probability, busy)
+    return replace(
+        tail,
+        probability=np.where(longer, waits, tail.probability),
+        residual_s=np.where(longer, np.maximum(tail.residual_s, iteration_s), tail.residual_s),
+        shared_s=np.where(longer, np.maximum(iteration_s - alone_s, 0.0), tail.shared_s),
+    )
+
+
+def busy_share(iterations_per_s: Values, iteration_s: Values) -> Values:
+    """Return the share of the time for which a replica runs iterations, as far as Erlang's formula goes."""
+    share: Values = np.minimum(iterations_per_s * iteration_s, _ALWAYS)
+    return share
+
+
+def _longer(busy: Values, utilisation: Values) -> NDArray[np.bool_]:
+    return np.asarray(busy > utilisation * (1 + 1e-6))
+
+
+def _single_queue(
+    rho: Floats, service_s: Values, service_cv2: Values, arrival_cv2: Values
+) -> tuple[Floats, Floats]:
+    """Kraemer and Langenbach-Belz: probability of waiting and mean wait of GI/G/1."""
+    spread = np.maximum(arrival_cv2 + service_cv2, 1e-3)
+    even, uneven = np.minimum(arrival_cv2, 1.0), np.maximum(arrival_cv2, 1.0)
+    regular = np.asarray(arrival_cv2) <= 1.0
+    damping = np.exp(
+        np.where(
+            regular,
+            -2 * (1 - rho) * (1 - even) ** 2 / (3 * rho * spread),
+            -(1 - rho) * (uneven - 1) / (uneven + 4 * service_cv2),
         )
-    else:
-        damping = math.exp(-(1 - rho) * (arrival_cv2 - 1) / (arrival_cv2 + 4 * service_cv2))
-        waits = 4 * rho / (arrival_cv2 + rho**2 * (4 * arrival_cv2 + service_cv2))
+    )
+    waits = np.where(
+        regular,
+        (1 + even + rho * service_cv2) / (1 + rho * (service_cv2 - 1) + rho**2 * (4 * even + service_cv2)),
+        4 * rho / (uneven + rho**2 * (4 * uneven + service_cv2)),
+    )
     mean_s = rho * service_s * spread / (2 * (1 - rho)) * damping
-    probability = min(max(rho + (arrival_cv2 - 1) * rho * (1 - rho) * waits, 1e-9), 1.0)
-    return WaitTail(probability, probability / max(mean_s, 1e-12), rho)
+    probability = np.clip(rho + (arrival_cv2 - 1) * rho * (1 - rho) * waits, 1e-9, 1.0)
+    return probability, mean_s

@@ -79,7 +79,7 @@ def tightest(model: FleetModel, counts: Mapping[Role, int]) -> Binding:
     role = max(counts, key=lambda r: model.layouts[r].gpus if counts[r] > 1 else 0)
     if counts[role] <= 1:
         return Binding.FLOOR
-    return model.binding(role, {**counts, role: counts[role] - 1})
+    return model.bindings({role: {**counts, role: counts[role] - 1}})[role]
 
 
 def _worst(prediction: Prediction) -> Binding:

@@ -33,7 +33,8 @@ class Scenarios:
 
     def at_least_recent(self, forecast: Forecast) -> "Scenarios":
         """Raise every scenario to the highest recent demand, for forecasts that are not trusted."""
-        return Scenarios(tuple(tuple(_raise(c, forecast) for c in load) for load in self.loads), self.weights)
+        classes = (_raised(levels, forecast) for levels in zip(*self.loads, strict=True))
+        return Scenarios(tuple(zip(*classes, strict=True)), self.weights)
 
     def with_backlog(self, prefill_rps: float) -> "Scenarios":
         """Add the rate at which a queue must be worked off, spread over classes by their share.
@@ -138,15 +139,23 @@ def _add(load: tuple[ClassLoad, ...], prefill_rps: float) -> tuple[ClassLoad, ..
     return tuple(replace(c, prefill_rps=c.prefill_rps * more, decode_rps=c.decode_rps * more) for c in load)
 
 
-def _raise(load: ClassLoad, forecast: Forecast) -> ClassLoad:
-    signals = forecast.signals[load.request_class.name]
+def _raised(loads: tuple[ClassLoad, ...], forecast: Forecast) -> list[ClassLoad]:
+    """Raise the loads of one class, one per level, to its highest recent demand."""
+    mix, signals = loads[0].mix, forecast.signals[loads[0].request_class.name]
 
     def recent(signal: Signal, tokens: float) -> float:
         return signals[signal].recent_peak / max(tokens, 1e-9) if signal in signals else 0.0
 
-    return replace(
-        load,
-        rate_rps=max(load.rate_rps, recent(Signal.ARRIVALS, 1.0)),
-        prefill_rps=max(load.prefill_rps, recent(Signal.PREFILL_TOKENS, load.mix.mean_prefill_tokens)),
-        decode_rps=max(load.decode_rps, recent(Signal.DECODE_TOKENS, load.mix.mean_osl_tokens)),
-    )
+    rate_rps = recent(Signal.ARRIVALS, 1.0)
+    prefill_rps = recent(Signal.PREFILL_TOKENS, mix.mean_prefill_tokens)
+    decode_rps = recent(Signal.DECODE_TOKENS, mix.mean_osl_tokens)
+    return [
+        ClassLoad(
+            load.request_class,
+            max(load.rate_rps, rate_rps),
+            max(load.prefill_rps, prefill_rps),
+            max(load.decode_rps, decode_rps),
+            mix,
+        )
+        for load in loads
+    ]

@@ -1,24 +1,31 @@
 """Search replica counts: the fewest GPUs that reach an attainment, or the best attainment that GPUs buy."""
 
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
+from itertools import islice
+from operator import add
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.capacity.fleet import FleetModel, Steps, Waits
+from models.capacity.fleet import FleetModel, Floats
+from models.plan.smallest import smallest
 from models.values import Role
 
+Counted = NDArray[np.int64]
 # Says whether counts, at so many GPUs per replica and role, can be placed on the nodes.
 Placeable = Callable[[Mapping[Role, int], Mapping[Role, int]], bool]
 
-_LIMIT = 65_536
 # Replicas that the search looks beyond what each role needs alone.
 _REACH = 16
 _EPSILON = 1e-9
 # Attainment that a move of GPUs between roles must gain: about what it costs while the moved ones start.
 _WORTH_A_MOVE = 0.01
+# Fleets that are evaluated together: enough that arrays pay, few enough that they fit into a cache.
+_TOGETHER = 8
+_AT_MOST = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,38 +47,31 @@ class FleetSearch:
         """
         self.model, self.weights = model, weights
         self.roles = tuple(model.layouts)
-        ceiling = model.weigh(model.attainment_of(*model.ample()), weights)[1]
-        self.by_layout = any(ceiling[name] < targets[name] - _EPSILON for name in model.names)
-        self.aims = {
-            name: targets[name] if ceiling[name] >= targets[name] else targets[name] * ceiling[name]
-            for name in model.names
-        }
+        asked = np.array([targets[name] for name in model.names])
+        ceiling = model.weigh(model.ceiling, weights)[1]
+        self.by_layout = bool((ceiling < asked - _EPSILON).any())
+        self.aims = np.where(ceiling > asked + _EPSILON, asked, asked * ceiling)
+        mass = model.rates * weights[:, None]
+        total = mass.sum(axis=0)
+        # What each scenario adds to a class's attainment; a class that never comes lacks none.
+        self._share = mass / np.where(total > 0, total, 1.0)
+        self._least = np.where(total > 0, self.aims, 0.0) - _EPSILON
 
     def reaches(self, counts: Mapping[Role, int]) -> bool:
         """Say whether every class reaches its aim with these counts."""
-        return self._enough(
-            self.model.waits(self.model.prefill_count(counts)),
-            self.model.steps(self.model.decode_count(counts)),
-        )
+        return bool(self._enough(self.model.attainment(counts)))
 
-    def _enough(self, waits: Waits, steps: Steps) -> bool:
-        per_class = self.model.weigh(self.model.attainment_of(waits, steps), self.weights)[1]
-        return all(per_class[name] >= aim - _EPSILON for name, aim in self.aims.items())
+    def _enough(self, attained: Floats) -> NDArray[np.bool_]:
+        enough = (attained * self._share).sum(axis=-2) >= self._least
+        return np.asarray(enough.all(axis=-1))
 
     def alone(self, role: Role) -> int:
         """Return the fewest replicas of `role` that reach every aim while the other role is ample."""
-        waits, steps = self.model.ample()
-
-        def reaches(n: int) -> bool:
-            if role is Role.PREFILL:
-                pair = self.model.waits(n), steps
-            elif role is Role.DECODE:
-                pair = waits, self.model.steps(n)
-            else:
-                pair = self.model.waits(n), self.model.steps(n)
-            return self._enough(*pair)
-
-        return smallest(reaches, start=max(int(self.model.offered(role)), 1))
+        offered = self.model.busy(role)
+        # From what the middle scenario keeps busy to a little more than what the heaviest does.
+        first, most = max(int(offered[len(offered) // 2]), 1), float(offered.max())
+        likely = range(first, max(int(most), first) + max(6, math.ceil(math.sqrt(most))))
+        return smallest(lambda counts: self._enough(self.model.alone(role, counts)).tolist(), likely)
 
     def cheapest(
         self,
@@ -88,8 +88,6 @@ class FleetSearch:
         size must not take turns. Where the result runs, nothing is cheaper (triangle inequality). With
         `price` a role's GPU costs that much instead of 1.
         """
-        if self.reaches(lower):
-            return dict(lower)
         gpus = tuple(self.model.layouts[role].gpus * (price or {}).get(role, 1.0) for role in self.roles)
         low = tuple(lower[role] for role in self.roles)
         now = tuple((running or lower).get(role, 0) for role in self.roles)
@@ -101,10 +99,12 @@ class FleetSearch:
                 total += width * (more + weight * max(least + more - has, 0))
             return total
 
-        for option in _by_cost(cost, len(self.roles)):
-            counts = {role: lower[role] + more for role, more in zip(self.roles, option, strict=True)}
-            if self.reaches(counts):
-                return counts
+        options = _by_cost(cost, len(self.roles))
+        while some := list(islice(options, _TOGETHER)):
+            fleets = [dict(zip(self.roles, map(add, low, option), strict=True)) for option in some]
+            enough = self._enough(self.model.attainment(by_role(fleets)))
+            if enough.any():
+                return fleets[int(enough.argmax())]
         return {role: lower[role] + _REACH for role in self.roles}
 
     def best_split(
@@ -126,7 +126,7 @@ class FleetSearch:
         candidates = _fullest(self.roles, gpus, most_gpus, bounds, placeable)
         if not candidates:
             return None
-        merits = {tuple(c[r] for r in self.roles): self._merit(c, gpus, tiers) for c in candidates}
+        merits = self._merits(candidates, tiers)
         best = max(candidates, key=lambda c: merits[tuple(c[r] for r in self.roles)])
         held = tuple((running or {}).get(role, 0) for role in self.roles)
         wanted = tuple(best[role] for role in self.roles)
@@ -134,55 +134,44 @@ class FleetSearch:
             return dict(zip(self.roles, held, strict=True))
         return best
 
-    def _merit(
-        self, counts: Mapping[Role, int], gpus: Mapping[Role, int], tiers: Mapping[str, int]
-    ) -> tuple[float, ...]:
-        attained = self.model.attainment(counts)
+    def _merits(
+        self, fleets: Sequence[Mapping[Role, int]], tiers: Mapping[str, int]
+    ) -> dict[tuple[int, ...], tuple[float, ...]]:
+        """Return, by the counts of each fleet, what `best_split` compares it by."""
+        found: dict[tuple[int, ...], tuple[float, ...]] = {}
+        for begin in range(0, len(fleets), _AT_MOST):
+            counts = by_role(fleets[begin : begin + _AT_MOST])
+            gpus = sum(self.model.layouts[role].gpus * counts[role] for role in self.roles)
+            shares = zip(*self._shares(counts, tiers), strict=True)
+            fleet_counts = zip(*(counts[role].tolist() for role in self.roles), strict=True)
+            for kept, used, each in zip(shares, np.asarray(gpus).tolist(), fleet_counts, strict=True):
+                found[each] = (*(round(share, 3) for share in kept), -float(used), *map(float, each))
+        return found
+
+    def _shares(self, counts: Mapping[Role, Counted], tiers: Mapping[str, int]) -> Iterator[list[float]]:
+        """Yield, per tier and the highest first, the share that each fleet keeps; at last what it serves."""
+        waits = self.model.waits(self.model.prefill_count(counts))
+        steps = self.model.steps(self.model.decode_count(counts))
         mass = self.model.rates * self.weights[:, None]
-        per_tier = []
+        met = mass * self.model.attainment_of(waits, steps)
         for tier in sorted(set(tiers.values()), reverse=True):
             chosen = np.array([tiers.get(name, 0) == tier for name in self.model.names])
             total = float(mass[:, chosen].sum())
-            met = float((mass * attained)[:, chosen].sum())
-            per_tier.append(round(met / total, 3) if total > 0 else 1.0)
-        used = np.maximum(
-            self.model.waits(self.model.prefill_count(counts)).utilisation,
-            self.model.steps(self.model.decode_count(counts)).utilisation,
-        )
-        served = round(float((self.weights / np.maximum(used, 1.0)).sum()), 3)
-        cost = sum(gpus[role] * n for role, n in counts.items())
-        return (*per_tier, served, -float(cost), *(float(counts[role]) for role in self.roles))
+            kept = met[..., chosen].sum(axis=(-2, -1))
+            yield (kept / total).tolist() if total > 0 else [1.0] * len(kept)
+        used = np.maximum(waits.utilisation, steps.utilisation)
+        yield (self.weights / np.maximum(used, 1.0)).sum(axis=-1).tolist()
+
+
+def by_role(fleets: Sequence[Mapping[Role, int]]) -> dict[Role, Counted]:
+    """Turn fleets into one array of counts for each role."""
+    return {role: np.array([fleet[role] for fleet in fleets]) for role in fleets[0]}
 
 
 def _about_as_good(held: tuple[float, ...], best: tuple[float, ...], roles: int) -> bool:
     """Say whether no attainment tier, nor the share served, would gain enough to be worth a move."""
     shares = len(held) - 1 - roles
     return all(b - h < _WORTH_A_MOVE for h, b in zip(held[:shares], best[:shares], strict=True))
-
-
-def smallest(reaches: Callable[[int], bool], start: int = 1) -> int:
-    """Return the smallest count from 1 on that reaches, galloping from `start`.
-
-    `reaches` must be monotone. Returns the search limit when nothing up to it does.
-    """
-    high, step = start, 1
-    while not reaches(high):
-        if high >= _LIMIT:
-            return _LIMIT
-        high, step = min(high + step, _LIMIT), step * 2
-    low = 0
-    if high == start:
-        # It held at once: gallop down instead.
-        step = 1
-        while high > 1 and reaches(max(high - step, 1)):
-            high, step = max(high - step, 1), step * 2
-        low = max(high - step, 0)
-    else:
-        low = high - step // 2
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if reaches(middle) else (middle, high)
-    return high
 
 
 def _by_cost(cost: Callable[[tuple[int, ...]], float], roles: int) -> Iterator[tuple[int, ...]]:

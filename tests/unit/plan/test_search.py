@@ -1,6 +1,6 @@
 """Check the search over replica counts against trying every count."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from models.capacity.fleet import FleetModel
 from models.capacity.load import ClassLoad
-from models.plan.search import Bounds, FleetSearch, smallest
+from models.plan.search import Bounds, FleetSearch
+from models.plan.smallest import LIMIT, smallest
 from models.topology import Topology
 from models.values import RequestClass, Role, Router, Slo
 from tests.builders import PAGES_MIX, layouts, loads
@@ -23,9 +24,19 @@ def search(pages_rps: float, email_rps: float) -> FleetSearch:
     return FleetSearch(model, np.ones(1), TARGETS)
 
 
-@given(st.integers(1, 500), st.integers(1, 500))
-def test_galloping_finds_the_smallest_count_from_any_start(answer: int, start: int) -> None:
-    assert smallest(lambda n: n >= answer, start) == answer
+@given(st.integers(1, 80_000), st.integers(1, 5_000), st.integers(1, 200))
+def test_the_smallest_count_that_suffices_is_found_from_any_start(
+    answer: int, first: int, width: int
+) -> None:
+    asked: list[int] = []
+
+    def suffices(counts: Sequence[int]) -> list[bool]:
+        asked.append(len(counts))
+        return [n >= answer for n in counts]
+
+    assert smallest(suffices, range(first, first + width)) == min(answer, LIMIT)
+    # Each question but those that double the reach narrows the answer down sixteenfold.
+    assert len(asked) <= 25
 
 
 @pytest.mark.parametrize(("pages", "email"), [(40, 10), (120, 20), (30, 300), (180, 100)])
