@@ -18,8 +18,10 @@ from models.simulation.workload import Workload
 from models.values import RequestClass, Role, Signal, Slo
 from planner.replay import Stage
 from tests import builders
+from tests.components import trace
 from tests.demand import MINUTES_PER_DAY, SUNDAY_S, recorded_minutes
 
+CONVERSATION, SERVEGEN = "azure_llm_2024_conv_week_1min.csv.gz", "servegen_m-small_1min_synth.csv.gz"
 STARTUPS_S = (60.0, 120.0, 300.0)
 DOCUMENTS = RequestClass("documents", Slo(ttft_s=3.0, itl_s=0.05))
 MEAN_RPS, ISL, OSL, CV = 6.0, 16_000.0, 300.0, 0.4
@@ -46,7 +48,9 @@ class Minutes:
 
 
 def scenarios() -> tuple[Scenario, ...]:
-    """Return all of them; those that need recorded traffic raise what tests.components raises without."""
+    """Return all of them; skips, as tests.components does, where recorded traffic is absent."""
+    for recorded in (CONVERSATION, SERVEGEN):
+        trace(recorded)
     return (
         Scenario("conversation, a weekday", lambda s, n: _documents(_conversation(), 4, 4, s, n)),
         Scenario("servegen, a weekday", lambda s, n: _documents(_servegen(), 8, 15, s, n)),
@@ -116,7 +120,7 @@ def _spread(count: int, rng: np.random.Generator) -> Floats:
 
 
 def _conversation() -> Minutes:
-    counts = recorded_minutes("azure_llm_2024_conv_week_1min.csv.gz", "req_per_min")
+    counts = recorded_minutes(CONVERSATION, "req_per_min")
     return _scaled(counts, np.full(counts.size, ISL), np.full(counts.size, OSL))
 
 
@@ -126,12 +130,9 @@ def _servegen() -> Minutes:
     Lengths were recorded as means of ten minutes: they lie on lines between the middles of those. As steps
     every tenth minute they would jump by up to 60 % at moments that only the recording knows.
     """
-    counts = recorded_minutes("servegen_m-small_1min_synth.csv.gz", "req")
+    counts = recorded_minutes(SERVEGEN, "req")
     counts[counts <= 0] = np.nan
-    isl, osl = (
-        _lines(recorded_minutes("servegen_m-small_1min_synth.csv.gz", column) / counts)
-        for column in ("pre", "dec")
-    )
+    isl, osl = (_lines(recorded_minutes(SERVEGEN, column) / counts) for column in ("pre", "dec"))
     return _scaled(counts, ISL * isl / np.mean(isl), OSL * osl / np.mean(osl))
 
 
