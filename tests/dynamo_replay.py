@@ -22,8 +22,6 @@ from tests import components
 HEADGATE = "planner.replay_policy:scaling_policy"
 ROUTERS = {Router.LOAD: "kv_router", Router.ROUND_ROBIN: "round_robin"}
 PLAYER = components.REPOSITORY / "tests" / "replay_player.py"
-# The mocker counts a sequence by whole blocks: wide ones make its steps longer than the surface says.
-BLOCK_TOKENS = 16
 # A mooncake row names a block of its prompt by a hash; each prompt gets blocks of its own here.
 HASHED_TOKENS = 512
 
@@ -33,7 +31,8 @@ class Theatre:
     """Hold what every run on one trace shares.
 
     `layouts` are the workers' surfaces and limits; the promise is in seconds. `history` is `t_min`, `rps`,
-    `isl` and `osl` of the minutes before, shape (minutes, 4).
+    `isl` and `osl` of the minutes before, shape (minutes, 4). The mocker counts a sequence by whole blocks of
+    `block_tokens`: wide ones make its steps longer than the surface says, narrow ones its router slow.
     """
 
     workload: Workload
@@ -45,6 +44,7 @@ class Theatre:
     gpu_cap: int | None = None
     router: Router = Router.LOAD
     history: Floats | None = None
+    block_tokens: int = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def play(
     policy: str,
     timeout_s: float = 600.0,
     planner: Mapping[str, Any] | None = None,
-    **extra: object,
+    extra: Mapping[str, object] | None = None,
 ) -> Played:
     """Play the theatre's workload under a policy, in `folder`, at a low priority.
 
@@ -83,13 +83,15 @@ def play(
     Raises AssertionError with what the process said when it failed.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    config = {**extra, **_config(folder, theatre)}
+    config = {**(extra or {}), **_config(folder, theatre)}
     if planner is not None:
         config["planner"] = {**_planner(theatre), **planner}
     job = {
         "trace": str(folder / "trace.jsonl"),
         "timing": config["profile_npz"],
-        "engines": {str(role): _engine(layout) for role, layout in theatre.layouts.items()},
+        "engines": {
+            str(role): _engine(layout, theatre.block_tokens) for role, layout in theatre.layouts.items()
+        },
         "start": {str(role): n for role, n in theatre.start.items()},
         "startup_s": theatre.startup_s,
         "router": ROUTERS[theatre.router],
@@ -162,10 +164,10 @@ def _planner(theatre: Theatre) -> dict[str, Any]:
     }
 
 
-def _engine(layout: LayoutProfile) -> dict[str, int]:
+def _engine(layout: LayoutProfile, block_tokens: int) -> dict[str, int]:
     return {
         "kv_tokens": int(layout.kv_capacity_tokens),
-        "block_size": BLOCK_TOKENS,
+        "block_size": block_tokens,
         "max_num_seqs": layout.limits.max_num_seqs,
         "max_num_batched_tokens": layout.limits.max_num_batched_tokens,
     }

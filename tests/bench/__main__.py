@@ -14,6 +14,7 @@ BENCHES = {
     "fitting": "the fitting worker: a day of its fits, and ticks beside it",
     "forecast_peers": "forecasts beside Dynamo's predictors and statsforecast on real series",
     "forecast_value": "what forecasting buys in the closed loop: on, off, and knowing the future",
+    "dynamo_replay": "inside Dynamo's own replay: the simulated fleet, and Headgate beside its planner",
     "calibrate": "the estimator against published measurements",
     "published": "published benchmarks and capacity plans beside what the model says",
     "sampling": "few noisy points against the whole grid: error, bands, the layouts chosen",
