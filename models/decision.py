@@ -11,13 +11,23 @@ from models.values import Binding, Role
 
 
 @dataclass(frozen=True, slots=True)
+class Attained:
+    """Say which share of arrivals is predicted to keep its promise: per class, and over all classes."""
+
+    attainment: Mapping[str, float]
+    expected_attainment: float
+
+
+@dataclass(frozen=True, slots=True)
 class RoleSizing:
     """Say how many replicas one role needs.
 
     `target` is the count to run, inside budget, floor and ceiling. `lower` meets the target at the median
     forecast; above `upper` nothing is gained even if demand takes its upper path over the hold time.
     `uncapped` is what the role needs by itself: no budget, no ceiling, the other role ample.
-    `sentence` says why, in figures.
+    `sentence` says why, in figures. `fewer` and `more` are what one replica fewer or more than `target` would
+    attain, the other role at its own target (`None`: not known, or no replica is left), and `binding_class`
+    the class whose promise lacks most, or has least to spare, with one fewer.
     """
 
     target: int
@@ -26,6 +36,9 @@ class RoleSizing:
     uncapped: int
     binding: Binding
     sentence: str
+    fewer: Attained | None = None
+    more: Attained | None = None
+    binding_class: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,6 +36,7 @@ class Binding(StrEnum):
     E2E = "e2e"
     THROUGHPUT = "throughput"
     KV_CACHE = "kv_cache"
+    BACKLOG = "backlog"
     LAYOUT = "layout"
     BUDGET = "budget"
     TOPOLOGY = "topology"

@@ -8,9 +8,13 @@ from models.values import Binding, Role
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """Hold counts: alone per role, together, and as far as the budget goes; `limits` says what set them."""
+    """Hold counts: alone per role, together, inside floors and ceilings, and as far as budget and nodes go.
+
+    `cut_by` says what makes `affordable` differ from `wanted` (`None`: nothing does).
+    """
 
     alone: Mapping[Role, int]
     together: Mapping[Role, int]
+    wanted: Mapping[Role, int]
     affordable: Mapping[Role, int]
-    limits: Mapping[Role, Binding]
+    cut_by: Binding | None = None

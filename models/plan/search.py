@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.capacity.fleet import FleetModel, Floats
+from models.decision import Attained
 from models.plan.smallest import smallest
 from models.values import Role
 
@@ -50,16 +51,27 @@ class FleetSearch:
         asked = np.array([targets[name] for name in model.names])
         ceiling = model.weigh(model.ceiling, weights)[1]
         self.by_layout = bool((ceiling < asked - _EPSILON).any())
-        self.aims = np.where(ceiling > asked + _EPSILON, asked, asked * ceiling)
+        aims = np.where(ceiling > asked + _EPSILON, asked, asked * ceiling)
+        self.aims = dict(zip(model.names, aims.tolist(), strict=True))
         mass = model.rates * weights[:, None]
         total = mass.sum(axis=0)
         # What each scenario adds to a class's attainment; a class that never comes lacks none.
         self._share = mass / np.where(total > 0, total, 1.0)
-        self._least = np.where(total > 0, self.aims, 0.0) - _EPSILON
+        self._least = np.where(total > 0, aims, 0.0) - _EPSILON
 
     def reaches(self, counts: Mapping[Role, int]) -> bool:
         """Say whether every class reaches its aim with these counts."""
         return bool(self._enough(self.model.attainment(counts)))
+
+    def attained(self, fleets: Sequence[Mapping[Role, int]]) -> list[Attained]:
+        """Return what each fleet is expected to attain over the scenarios."""
+        overall, per_class = self.model.weigh(self.model.attainment(by_role(fleets)), self.weights)
+        named = (dict(zip(self.model.names, row, strict=True)) for row in per_class.tolist())
+        return [Attained(*both) for both in zip(named, overall.tolist(), strict=True)]
+
+    def lacking(self, attained: Attained) -> str:
+        """Name the class that is farthest below its aim, or least above it."""
+        return min(attained.attainment, key=lambda name: attained.attainment[name] - self.aims[name])
 
     def _enough(self, attained: Floats) -> NDArray[np.bool_]:
         enough = (attained * self._share).sum(axis=-2) >= self._least

@@ -1,7 +1,10 @@
 """Say in one sentence why a role needs what it needs, in figures."""
 
+import math
+
 from models.capacity.fleet import FleetModel
 from models.plan.need import Need
+from models.plan.reasons import Reasons
 from models.plan.scenarios import Scenarios
 from models.policy import PlanPolicy
 from models.prediction import Forecast
@@ -12,18 +15,49 @@ _LIMITS = {Binding.TTFT: "ttft_s", Binding.ITL: "itl_s", Binding.E2E: "e2e_s"}
 
 
 def explain(
-    role: Role, need: Need, ahead: Scenarios, model: FleetModel, policy: PlanPolicy, forecast: Forecast
+    role: Role,
+    need: Need,
+    reasons: Reasons,
+    ahead: Scenarios,
+    model: FleetModel,
+    policy: PlanPolicy,
+    forecast: Forecast,
 ) -> str:
-    """Name the demand, the count it needs, the promise that asks for it, and what capped it."""
+    """Name the demand, the count it needs, what asks for it or caps it, and what its neighbours attain."""
     count, wanted = need.affordable[role], need.together[role]
     text = f"{_demand(role, ahead, model, forecast)} needs {_replicas(wanted)}"
-    limit = need.limits[role]
+    limit = reasons.limits[role]
     if limit in (Binding.BUDGET, Binding.TOPOLOGY, Binding.FLOOR, Binding.CEILING, Binding.LAYOUT):
         text += _cap(limit, wanted, count, policy, role, model)
+    elif limit is Binding.BACKLOG:
+        text += f" to work the queue off within {show_duration(policy.backlog_recover_s)}"
     else:
         text += f" for {_promise(limit, policy.classes)}"
-    why = policy.pools[role].startup_why
-    return f"{text}; {why}" if why else text
+    return "; ".join(
+        part for part in (text, _beside(role, count, reasons, policy), policy.pools[role].startup_why) if part
+    )
+
+
+def _beside(role: Role, count: int, reasons: Reasons, policy: PlanPolicy) -> str:
+    """Say what one replica fewer and one more would attain for the class that the count is set for."""
+    name = reasons.classes[role]
+    here, more = (attained.attainment[name] for attained in (reasons.here, reasons.more[role]))
+    points = max(more - here, 0.0) * 100
+    adds = "under 0.1 points" if 0 < points < 0.05 else f"{points:.1f} points" if points else "nothing"
+    fewer = reasons.fewer.get(role)
+    if fewer is None:
+        return f"{count + 1} would add {adds} for {name}"
+    free = next(c.slo.throughput_only for c in policy.classes if c.name == name)
+    keep = f"serve {_share(fewer.attainment[name])} of {name}"
+    if not free:
+        keep = f"keep the promise to {_share(fewer.attainment[name])} of {name}"
+    return f"{count - 1} would {keep}, {count + 1} adds {adds}"
+
+
+def _share(value: float) -> str:
+    """Write a ratio as per cent, cut and not rounded; above 99 % a tenth of a point is too coarse."""
+    digits = 10 if value < 0.99 else 100
+    return f"{math.floor(value * 100 * digits + 1e-6) / digits:g} %"
 
 
 def _demand(role: Role, ahead: Scenarios, model: FleetModel, forecast: Forecast) -> str:

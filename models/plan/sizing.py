@@ -10,6 +10,7 @@ from models.decision import RoleSizing, Sizing
 from models.observation import Observation
 from models.plan.backlog import backlog_rps, standing_rps
 from models.plan.need import Need
+from models.plan.reasons import find_reasons
 from models.plan.scenarios import Scenarios, scenarios
 from models.plan.search import Bounds, FleetSearch
 from models.plan.sentence import explain
@@ -34,6 +35,7 @@ def size(
     extra_rps = backlog_rps(observation, search.model, policy)
     longer = _over_the_hold(observation, forecast, policy, ahead)
     longer = longer.with_backlog(max(extra_rps, standing_rps(observation, search.model, policy)))
+    without_queue = search
     if extra_rps > 0:
         ahead = ahead.with_backlog(extra_rps)
         search = bind(ahead, layouts, policy)
@@ -43,23 +45,27 @@ def size(
         if role in observation.pools
     }
     need = find_need(search, policy, running)
+    held = _hold(longer, layouts, policy, need, ahead, running)
     median = np.zeros(len(ahead.weights))
     median[len(median) // 2] = 1.0
     calm = FleetSearch(search.model, median, policy.targets())
-    held = _hold(longer, layouts, policy, need, ahead, running)
-    expected, per_class = search.model.expected(need.affordable, ahead.weights)
+    reasons = find_reasons(search, need, policy, without_queue)
     roles = {
         role: RoleSizing(
             target=count,
             lower=min(max(calm.alone(role), policy.pools[role].min_replicas), count),
             upper=max(held[role], count),
             uncapped=need.alone[role],
-            binding=need.limits[role],
-            sentence=explain(role, need, ahead, search.model, policy, forecast),
+            binding=reasons.limits[role],
+            sentence=explain(role, need, reasons, ahead, search.model, policy, forecast),
+            fewer=reasons.fewer.get(role),
+            more=reasons.more[role],
+            binding_class=reasons.classes[role],
         )
         for role, count in need.affordable.items()
     }
-    return Sizing(roles, per_class, expected, policy.attainment, search.model.extrapolated)
+    here, extrapolated = reasons.here, search.model.extrapolated
+    return Sizing(roles, here.attainment, here.expected_attainment, policy.attainment, extrapolated)
 
 
 def bind(ahead: Scenarios, layouts: Mapping[Role, LayoutProfile], policy: PlanPolicy) -> FleetSearch:
@@ -74,21 +80,17 @@ def find_need(search: FleetSearch, policy: PlanPolicy, running: Mapping[Role, in
     gpus = {role: search.model.layouts[role].gpus for role in search.roles}
     bounds = {role: _bounds(role, together[role], gpus[role], policy) for role in search.roles}
     wanted = {role: min(max(together[role], b.low), b.high) for role, b in bounds.items()}
-    limits = {role: _limit(search, role, together, wanted, policy) for role in search.roles}
     cost = sum(gpus[role] * n for role, n in wanted.items())
     within_budget = policy.budget_gpus is None or cost <= policy.budget_gpus
     if within_budget and policy.placeable(wanted, gpus):
-        return Need(alone, together, wanted, limits)
+        return Need(alone, together, wanted, wanted)
     room = {role: Bounds(b.low, min(b.high, wanted[role] + 8)) for role, b in bounds.items()}
     tiers = {c.name: c.priority for c in policy.classes}
     split = search.best_split(policy.budget_gpus, room, tiers, policy.placeable, running)
     # Where not even the floors can be placed, what runs stays: to shrink would help nobody.
-    floors = {role: b.low for role, b in bounds.items()}
-    affordable = split if split is not None else {**floors, **(running or {})}
-    for role in search.roles:
-        if affordable[role] < wanted[role]:
-            limits[role] = Binding.TOPOLOGY if within_budget else Binding.BUDGET
-    return Need(alone, together, affordable, limits)
+    floors = {role: max(b.low, (running or {}).get(role, 0)) for role, b in bounds.items()}
+    cut_by = Binding.TOPOLOGY if within_budget else Binding.BUDGET
+    return Need(alone, together, wanted, split if split is not None else floors, cut_by)
 
 
 def _bounds(role: Role, wanted: int, gpus: int, policy: PlanPolicy) -> Bounds:
@@ -98,23 +100,6 @@ def _bounds(role: Role, wanted: int, gpus: int, policy: PlanPolicy) -> Bounds:
     if policy.budget_gpus is not None:
         high = max(min(high, policy.budget_gpus // gpus), pool.min_replicas)
     return Bounds(pool.min_replicas, high)
-
-
-def _limit(
-    search: FleetSearch,
-    role: Role,
-    together: Mapping[Role, int],
-    wanted: Mapping[Role, int],
-    policy: PlanPolicy,
-) -> Binding:
-    """Name the constraint that sets the count: what one replica fewer would break, or the bound."""
-    if search.by_layout:
-        return Binding.LAYOUT
-    if wanted[role] > together[role] or (wanted[role] == 1 and together[role] == 1):
-        return Binding.FLOOR
-    if wanted[role] < together[role]:
-        return Binding.CEILING if wanted[role] == policy.pools[role].max_replicas else Binding.BUDGET
-    return search.model.bindings({role: {**together, role: together[role] - 1}})[role]
 
 
 def _over_the_hold(
@@ -141,10 +126,12 @@ def _hold(
 ) -> Mapping[Role, int]:
     """Return the counts above which a release is sure to pay: the need over the hold time.
 
-    When the budget binds already, more demand would not raise what can be afforded.
+    When the budget binds already, more demand would not raise what can be afforded. A fleet that reaches
+    every aim under the heavier load as well is the cheapest there, too.
     """
-    if any(limit in (Binding.BUDGET, Binding.TOPOLOGY) for limit in need.limits.values()):
+    if need.cut_by is not None or longer.loads == ahead.loads:
         return need.affordable
-    if longer.loads == ahead.loads:
+    search = bind(longer, layouts, policy)
+    if not search.by_layout and search.reaches(need.together):
         return need.affordable
-    return find_need(bind(longer, layouts, policy), policy, running).affordable
+    return find_need(search, policy, running).affordable
