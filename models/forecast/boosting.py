@@ -25,6 +25,8 @@ WEEK_S = 7 * DAY_S
 # Levels of the last minutes; and the day and the week before at the target and at the origin.
 WINDOWS_S = (300.0, 1200.0, 3600.0)
 LAGS_S = (DAY_S, WEEK_S)
+# The columns of the features that say how far the level is above what it was a lag ago.
+ABOVE = (4, 6)
 TRAINED_S = (300.0, 900.0, 1800.0, 3600.0, 7200.0, 14_400.0)
 # Origins that it learns from at each horizon; they lie evenly over the history.
 ROWS = 1500
@@ -64,7 +66,7 @@ class Boosting:
             return NotYet("boosting needs more of the history without gaps")
         # What was never known, such as the week before in a history of one, is no feature.
         used = np.asarray(np.isfinite(features).any(axis=0))
-        return _Grown(past, used, self._grow(features[:, used], target))
+        return _Grown(past, used, _Usual.of(features), self._grow(features[:, used], target))
 
     def _grow(self, features: Floats, target: Floats) -> Any:
         from sklearn.ensemble import HistGradientBoostingRegressor
@@ -148,9 +150,41 @@ def _lessons(past: _Past, learned: Sample) -> tuple[Floats, Floats]:
 
 
 @dataclass(frozen=True, slots=True)
+class _Usual:
+    """Hold how far above a lag the level has been, per lag: the lowest, the middle and the highest."""
+
+    low: Floats
+    middle: Floats
+    high: Floats
+
+    @classmethod
+    def of(cls, features: Floats) -> "_Usual":
+        """Read the bounds off what was learned from; a lag that was never known has none."""
+        seen = features[:, ABOVE]
+        known = np.isfinite(seen)
+        order = [
+            np.sort(seen[known[:, i], i]) if known[:, i].any() else np.zeros(1) for i in range(len(ABOVE))
+        ]
+        return cls(*(np.array([row[int(q * (len(row) - 1))] for row in order]) for q in (0.0, 0.5, 1.0)))
+
+    def applied(self, features: Floats) -> Floats:
+        """Return the features with levels that were never so far from a lag taken for usual ones.
+
+        Trees do not extrapolate: to them twice the demand is the highest they have seen, from which it always
+        came back. Demand may have changed for good, and is carried whole.
+        """
+        out = features.copy()
+        above = out[:, ABOVE]
+        strange = (above < self.low) | (above > self.high)
+        out[:, ABOVE] = np.where(strange, self.middle, above)
+        return out
+
+
+@dataclass(frozen=True, slots=True)
 class _Grown:
     past: _Past
     used: Flags
+    usual: _Usual
     trees: Any
 
     def predict(self, recent: Series, origins_s: Floats, horizons_s: Floats) -> Floats:
@@ -165,6 +199,7 @@ class _Grown:
             shape = (rows.size, len(horizons_s))
             pairs = [np.repeat(origins_s[rows], shape[1]), np.tile(horizons_s, rows.size)]
             features = self.past.features(pairs[0], pairs[1], np.repeat(levels[rows], shape[1], axis=0))
+            features = self.usual.applied(features)
             with one_thread("sklearn"):
                 said = (
                     self.trees.predict(features[:, self.used]).reshape(shape)
