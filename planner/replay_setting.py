@@ -45,7 +45,7 @@ def read_setting(config: Mapping[str, Any]) -> ReplaySetting:
     no bound), `prefill_gpus`, `decode_gpus`, `min_prefill`, `min_decode` and the engine's limits
     (`prefill_max_num_seqs`, `decode_max_num_seqs`, `max_num_batched_tokens`, `decode_max_kv_tokens`) go
     before the configuration; `history_csv` may be None. `headgate` names a configuration with one deployment,
-    prefill and decode apart and one class; without it config/examples/dynamo-replay.yaml holds. Other keys
+    prefill and decode apart and one class; without it config/presets/replay/dynamo.yaml holds. Other keys
     are the replay's own affair.
 
     Raises ConfigError or InputError that names the key, and what to do.
@@ -109,10 +109,9 @@ def _layouts(config: Mapping[str, Any]) -> tuple[dict[Role, LayoutProfile], str]
     room = float(tables[1].max_kv_tokens)
     if config.get("decode_max_kv_tokens") is not None:
         room = _number(config, "decode_max_kv_tokens", 1, _MOST)
+    said = digest([repr(tables), repr(limits), room])
     try:
-        return replica_layouts(tables, gpus, limits, room), digest(
-            [list(map(repr, tables)), repr(limits), room]
-        )
+        return replica_layouts(tables, gpus, limits, room), said
     except ValueError as error:
         raise InputError(f"{folder}: Dynamo's tables: {error}") from None
 
@@ -122,7 +121,7 @@ def _policy(config: Mapping[str, Any]) -> TickPolicy:
     from planner.wiring import read_config
 
     if config.get(_SETTINGS) is None:
-        with as_file(files("config") / "examples" / "dynamo-replay.yaml") as path:
+        with as_file(files("config") / "presets" / "replay" / "dynamo.yaml") as path:
             loaded = read_config(path)
     else:
         loaded = read_config(Path(_text(config, _SETTINGS)))

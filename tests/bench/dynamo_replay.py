@@ -29,7 +29,7 @@ QUANTILES = (0.5, 0.95, 0.99)
 FIDELITY_HOURS = 0.5
 TARGET = 0.99
 SEEDS = (1, 2, 3)
-START = {Role.PREFILL: 8, Role.DECODE: 6}
+START = {Role.PREFILL: 7, Role.DECODE: 7}
 # After the last arrival requests may finish.
 GRACE_S = 900.0
 
@@ -71,7 +71,7 @@ def _configuration(said: Mapping[str, str]) -> str:
         f"interval: {interval}\ndeployments:\n  - name: bench\n    model: bench\n{lines}"
         f"    forecast: {forecast}\n"
         "    pools: {prefill: {drain: 15s}, decode: {drain: 30s}}\n"
-        "    classes: [{name: default, slo: {ttft: 8s, itl: 40ms, quantile: 0.99}}]\n"
+        "    classes: [{name: default, slo: {ttft: 14s, itl: 40ms, quantile: 0.99}}]\n"
     )
 
 
@@ -127,7 +127,7 @@ def run() -> dict[str, str]:
 def fidelity(folder: Path, router: Router) -> dict[str, str]:
     """Compare latencies of a constant fleet, and the time that each simulator takes per request."""
     scene = replace(SCENES[0], hours=FIDELITY_HOURS)
-    stage = theatre(scene, router, {Role.PREFILL: 8, Role.DECODE: 6})
+    stage = theatre(scene, router, {Role.PREFILL: 8, Role.DECODE: 8})
     theirs = play(folder / "fidelity", stage, "hold")
     begun_s = time.process_time()
     ttft_s, tpot_s, _ = simulate(stage)
