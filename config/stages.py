@@ -7,7 +7,7 @@ from pydantic import AwareDatetime, Field, model_validator
 from config.quantities import Count, Duration, Share, at_most
 from config.section import Problems, Section, refuse
 from models.calendar import Calendar, Event
-from models.policy import FORECASTERS, LONGEST_REACH_S, DecidePolicy, ForecastPolicy
+from models.policy import FORECASTERS, LONGEST_REACH_S, USUAL_FORECASTERS, DecidePolicy, ForecastPolicy
 
 _FORECAST = ForecastPolicy()
 _DECIDE = DecidePolicy()
@@ -85,7 +85,7 @@ class ForecastSettings(Section):
     )
 
     forecasters: tuple[str, ...] = Field(
-        default=_FORECAST.forecasters,
+        default=USUAL_FORECASTERS,
         max_length=len(FORECASTERS),
         description="Models that compete beside the last value, the seasons and their blends: "
         f"{', '.join(FORECASTERS)}. They are fitted four times a day, by the scaler in a process of its "
