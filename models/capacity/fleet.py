@@ -1,7 +1,7 @@
 """Predict attainment of a fleet: waiting, prefill and decode together, per class and load scenario."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from models.artifact import LayoutProfile
-from models.capacity.decode import DecodeCurve, DecodeState, decode_curve, peakedness
-from models.capacity.load import ClassLoad
+from models.capacity.decode import DecodeState, decode_curve, peakedness
+from models.capacity.load import ClassLoad, Loads
 from models.capacity.mixed import MixedSteps
-from models.capacity.prefill import PrefillWork, PromptLoad, prefill_work
+from models.capacity.prefill import PrefillWork, PromptLoad, blend, prefill_work
 from models.capacity.rows import Rows
 from models.capacity.waiting import WaitTail, bulk, busy_share, wait_tail
+from models.mix import RequestMix
 from models.values import Binding, Role, Router, Slo
 
 Floats = NDArray[np.float64]
@@ -24,7 +25,6 @@ Counts = TypeVar("Counts")
 # Points of a standard normal that stand for the decode batch, with their probabilities: fine in the upper
 # tail, where promises break (bins between the 0, 10, 30, 50, 70, 85, 95, 99 and 100 % quantiles).
 _BATCH_Z = np.array([-1.755, -0.853, -0.253, 0.253, 0.764, 1.295, 1.924, 2.665])
-_NO_RATE_RPS = 1e-12
 # The utilisation that a throughput-only class may count on: nearer to 1 a queue outlasts every forecast.
 SUSTAINED = 0.97
 BATCH_WEIGHT = np.array([0.10, 0.20, 0.20, 0.20, 0.15, 0.10, 0.04, 0.01])
@@ -48,23 +48,13 @@ class Steps:
 
 @dataclass(frozen=True, slots=True)
 class _ClassArrays:
+    """Hold one class: its promise, its prompts, and the decode steps to the first token and to the last."""
+
     slo: Slo
-    weight: Floats
-    alone_s: Floats
-    osl_tokens: Floats
     work: PrefillWork
+    osl_tokens: Floats
     first_steps: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Blend:
-    """Hold the prompts of all classes of each scenario: rate and mean times, arrays of shape (scenarios,)."""
-
-    rate_rps: Floats
-    mean_s: Floats
-    cv2: Floats
-    alone_s: Floats
-    further_s: Floats
+    all_steps: Floats
 
 
 class FleetModel:
@@ -78,53 +68,45 @@ class FleetModel:
     def __init__(
         self,
         layouts: Mapping[Role, LayoutProfile],
-        scenarios: Sequence[Sequence[ClassLoad]],
+        scenarios: Loads | Sequence[Sequence[ClassLoad]],
         router: Router,
         arrival_cv2: float = 1.0,
     ) -> None:
         """Prepare a model; raises ValueError when roles or scenarios do not make a fleet."""
         if set(layouts) not in ({Role.PREFILL, Role.DECODE}, {Role.AGGREGATED}):
             raise ValueError(f"a fleet is prefill and decode, or aggregated; got {sorted(layouts)}")
-        if not scenarios or any(not s for s in scenarios):
-            raise ValueError("a fleet model needs at least one scenario with at least one class")
+        loads = scenarios if isinstance(scenarios, Loads) else Loads.of(scenarios)
         self.layouts = dict(layouts)
         self.router, self.arrival_cv2 = router, arrival_cv2
         self.aggregated = Role.AGGREGATED in layouts
         self.prefill_layout = layouts[Role.AGGREGATED if self.aggregated else Role.PREFILL]
         self.decode_layout = layouts[Role.AGGREGATED if self.aggregated else Role.DECODE]
-        first = scenarios[0]
-        self.names = tuple(load.request_class.name for load in first)
-        self.rates = np.array([[c.rate_rps for c in s] for s in scenarios], dtype=float)
-        self.prefill_rates = np.array([[c.prefill_rps for c in s] for s in scenarios], dtype=float)
-        self.decode_rates = np.array([[c.decode_rps for c in s] for s in scenarios], dtype=float)
+        self.loads, self.names = loads, tuple(c.name for c in loads.classes)
+        self.rates, self.prefill_rates, self.decode_rates = (
+            loads.rate_rps,
+            loads.prefill_rps,
+            loads.decode_rps,
+        )
         # The first streamed token comes out of the first decode step, behind those of the hand-over.
         self.first_steps = 1.0 + (0.0 if self.aggregated else self.decode_layout.handover_steps)
-        self.classes = tuple(_arrays(self.prefill_layout, load, self.first_steps) for load in first)
-        middle = scenarios[len(scenarios) // 2]
-        self.curve: DecodeCurve = decode_curve(self.decode_layout, [(c.decode_rps, c.mix) for c in middle])
-        self.extrapolated = self.curve.extrapolated or any(c.work.extrapolated for c in self.classes)
-        self.osl_tokens = np.array([load.mix.mean_osl_tokens for load in first])
-        self.isl_tokens = np.array([load.mix.mean_isl_tokens for load in first])
-        self.work_s = np.array([c.work.mean_service_s for c in self.classes])
-        self.iteration_s = (
-            np.array([c.work.mean_alone_s for c in self.classes]) - self.prefill_layout.overhead_s
+        self.classes = tuple(
+            _arrays(self.prefill_layout, slo, mix, self.first_steps)
+            for slo, mix in zip((c.slo for c in loads.classes), loads.mixes, strict=True)
         )
-        self._blend = self._blended()
+        middle = self.decode_rates[len(loads) // 2].tolist()
+        self.curve = decode_curve(self.decode_layout, list(zip(middle, loads.mixes, strict=True)))
+        self.extrapolated = self.curve.extrapolated or any(c.work.extrapolated for c in self.classes)
+        self.osl_tokens = np.array([mix.mean_osl_tokens for mix in loads.mixes])
+        self.isl_tokens = np.array([mix.mean_isl_tokens for mix in loads.mixes])
+        works = [c.work for c in self.classes]
+        self.work_s = np.array([work.mean_service_s for work in works])
+        self.iteration_s = np.array([work.mean_alone_s for work in works]) - self.prefill_layout.overhead_s
+        self._blend = blend(self.prefill_rates, works, self.prefill_layout.overhead_s)
         self._waits, self._steps = Rows(self._evaluate_waits), Rows(self._evaluate_steps)
         self._alone = {role: Rows(partial(self._evaluate_alone, role)) for role in layouts}
         self._ample = self._unbounded()
         # What a fleet without end attains, shape (scenarios, classes).
         self.ceiling = self.attainment_of(*self._ample)
-
-    def _blended(self) -> "_Blend":
-        further_s = np.array([c.work.mean_further_s for c in self.classes])
-        squared = np.array([c.work.mean_service_squared for c in self.classes])
-        rate_rps = self.prefill_rates.sum(axis=1)
-        per_class = np.stack([self.work_s, squared, self.iteration_s, further_s], axis=1)
-        means = self.prefill_rates @ per_class / np.maximum(rate_rps, _NO_RATE_RPS)[:, None]
-        mean_s, square, alone_s, more_s = means.T
-        cv2 = np.maximum(square / np.maximum(mean_s, _NO_RATE_RPS) ** 2 - 1.0, 0.0)
-        return _Blend(rate_rps, mean_s, cv2, alone_s, np.minimum(more_s, alone_s))
 
     def offered(self, role: Role) -> float:
         """Return the replicas that the heaviest scenario would keep busy without a break."""
@@ -172,7 +154,11 @@ class FleetModel:
         alive = (waits.utilisation < 1.0) & steps.stable
         out = np.empty((*busy.shape, len(self.classes)))
         for i, c in enumerate(self.classes):
-            out[..., i] = served if c.slo.throughput_only else np.where(alive, _kept(c, waits, steps), 0.0)
+            if c.slo.throughput_only:
+                out[..., i] = served
+            else:
+                kept = _kept(c, waits, steps, c.slo.ttft_s, c.slo.itl_s, c.slo.e2e_s)
+                out[..., i] = np.where(alive, kept, 0.0)
         return out
 
     def expected(self, fleet: Mapping[Role, int], weights: Floats) -> tuple[float, dict[str, float]]:
@@ -236,8 +222,8 @@ class FleetModel:
         for i, c in enumerate(self.classes):
             value = getattr(c.slo, limit)
             if value is not None:
-                alone = replace(c, slo=Slo(**{limit: value}))
-                total += (self.rates[:, i] * (1.0 - _kept(alone, waits, steps))).sum(axis=-1)
+                kept = _kept(c, waits, steps, **{limit: value})
+                total += (self.rates[:, i] * (1.0 - kept)).sum(axis=-1)
         return total
 
     def _evaluate_waits(self, replicas: NDArray[np.int64]) -> tuple[Floats, ...]:
@@ -265,8 +251,8 @@ class FleetModel:
         tokens = self.decode_rates @ self.osl_tokens / servers
         if self.aggregated:
             # Batches are tried along an axis behind those of counts and scenarios.
-            blend, rate_rps = self._blend, self._blend.rate_rps / servers
-            prompts = PromptLoad(rate_rps[..., None], blend.alone_s[:, None], blend.further_s[:, None])
+            one, rate_rps = self._blend, self._blend.rate_rps / servers
+            prompts = PromptLoad(rate_rps[..., None], one.alone_s[:, None], one.further_s[:, None])
             mixed = MixedSteps(self.curve, prompts)
             state = mixed.settle(tokens[..., None], spread, sharing)
             points, admitted = batch_points(state)
@@ -297,28 +283,35 @@ def batch_points(state: DecodeState) -> tuple[Floats, NDArray[np.bool_]]:
     return np.minimum(wanted, state.limit), wanted <= state.limit
 
 
-def _arrays(layout: LayoutProfile, load: ClassLoad, first_steps: float) -> _ClassArrays:
-    work = prefill_work(layout, load.mix)
-    osl = np.array([a.osl_tokens for a in load.mix.atoms])
-    return _ClassArrays(load.request_class.slo, work.weight, work.alone_s, osl, work, first_steps)
+def _arrays(layout: LayoutProfile, slo: Slo, mix: RequestMix, first_steps: float) -> _ClassArrays:
+    work = prefill_work(layout, mix)
+    osl = np.array([atom.osl_tokens for atom in mix.atoms])
+    return _ClassArrays(slo, work, osl, first_steps, first_steps + np.maximum(osl - 1.0, 0.0))
 
 
-def _kept(c: _ClassArrays, waits: WaitTail, steps: Steps) -> Floats:
-    """Integrate P(TTFT, TPOT and end-to-end all kept) over batch points and atoms, shape (..., scenarios).
+def _kept(
+    c: _ClassArrays,
+    waits: WaitTail,
+    steps: Steps,
+    ttft_s: float | None = None,
+    itl_s: float | None = None,
+    e2e_s: float | None = None,
+) -> Floats:
+    """Integrate P(all stated limits kept) over batch points and atoms, shape (..., scenarios).
 
-    The three share one batch and one wait, so the joint probability is taken given both, not as a product.
+    They share one batch and one wait, so the joint probability is taken given both, not as a product.
     """
     itl = steps.itl_s[..., None]
-    first_s = c.alone_s + c.first_steps * itl
-    slack = np.full(first_s.shape, 1e9)
-    if c.slo.ttft_s is not None:
-        slack = c.slo.ttft_s - first_s
-    if c.slo.e2e_s is not None:
-        slack = np.minimum(slack, c.slo.e2e_s - first_s - np.maximum(c.osl_tokens - 1.0, 0.0) * itl)
-    kept = np.where(slack >= 0.0, 1.0 - waits.beyond(np.maximum(slack, 0.0)), 0.0)
-    if c.slo.ttft_s is not None or c.slo.e2e_s is not None:
-        kept = np.where(steps.admitted[..., None], kept, 0.0)
-    if c.slo.itl_s is not None:
-        kept = np.where(itl <= c.slo.itl_s, kept, 0.0)
-    result: Floats = kept @ c.weight @ steps.weight
+    kept = np.ones((1, c.work.weight.size))
+    if ttft_s is not None or e2e_s is not None:
+        slack = np.full((1, 1), np.inf)
+        if ttft_s is not None:
+            slack = (ttft_s - c.work.alone_s) - c.first_steps * itl
+        if e2e_s is not None:
+            slack = np.minimum(slack, (e2e_s - c.work.alone_s) - c.all_steps * itl)
+        in_time = steps.admitted[..., None] & (slack >= 0.0)
+        kept = np.where(in_time, 1.0 - waits.beyond(np.maximum(slack, 0.0)), 0.0)
+    if itl_s is not None:
+        kept = np.where(itl <= itl_s, kept, 0.0)
+    result: Floats = kept @ c.work.weight @ steps.weight
     return result

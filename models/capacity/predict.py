@@ -115,8 +115,8 @@ class _Latencies:
         self.rate = float(waits.rate_per_s[0])
         self.itl_points: Floats = steps.itl_s[0]
         share = model.rates[0] / max(float(model.rates[0].sum()), 1e-12)
-        self.weight = np.concatenate([c.weight * s for c, s in zip(model.classes, share, strict=True)])
-        self.alone = np.concatenate([c.alone_s for c in model.classes])
+        self.weight = np.concatenate([c.work.weight * s for c, s in zip(model.classes, share, strict=True)])
+        self.alone = np.concatenate([c.work.alone_s for c in model.classes])
         self.osl = np.concatenate([c.osl_tokens for c in model.classes])
         self.first_steps = model.first_steps
 

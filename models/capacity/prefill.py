@@ -1,5 +1,6 @@
 """Model a prefill pool: what one prompt takes alone, and what it occupies under load."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -11,6 +12,9 @@ from models.mix import RequestMix
 from models.surface import Surface
 
 Floats = NDArray[np.float64]
+
+# Stands for rates and times of nothing where they divide.
+_TINY = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,40 @@ def prefill_work(layout: LayoutProfile, mix: RequestMix) -> PrefillWork:
         further.append((full_s - single_s) / (batch - 1.0) if batch > 1.0 else single_s)
     weight = np.array([a.weight for a in mix.atoms])
     return PrefillWork(weight, np.array(alone), np.array(service), np.array(further), extrapolated)
+
+
+@dataclass(frozen=True, slots=True)
+class PromptBlend:
+    """Hold the prompts of all classes together, per scenario: arrays of shape (scenarios,).
+
+    `mean_s` and `cv2` are of the occupancy, `alone_s` is the mean engine time of a prompt in an iteration of
+    its own and `further_s` what one more adds to an iteration, at most `alone_s`.
+    """
+
+    rate_rps: Floats
+    mean_s: Floats
+    cv2: Floats
+    alone_s: Floats
+    further_s: Floats
+
+
+def blend(rates_rps: Floats, works: Sequence[PrefillWork], overhead_s: float) -> PromptBlend:
+    """Blend classes whose rates have the shape (scenarios, classes)."""
+    per_class = np.array(
+        [
+            (
+                work.mean_service_s,
+                work.mean_service_squared,
+                work.mean_alone_s - overhead_s,
+                work.mean_further_s,
+            )
+            for work in works
+        ]
+    )
+    total_rps = rates_rps.sum(axis=1)
+    mean_s, squared, alone_s, further_s = (rates_rps @ per_class / np.maximum(total_rps, _TINY)[:, None]).T
+    cv2 = np.maximum(squared / np.maximum(mean_s, _TINY) ** 2 - 1.0, 0.0)
+    return PromptBlend(total_rps, mean_s, cv2, alone_s, np.minimum(further_s, alone_s))
 
 
 def full_batch(layout: LayoutProfile, tokens: float) -> float:

@@ -1,12 +1,12 @@
 """Turn a forecast and an observation into weighted load scenarios for sizing."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from models.capacity.load import ClassLoad
+from models.capacity.load import Loads
 from models.mix import RequestMix
 from models.observation import Observation
 from models.prediction import Forecast, SignalForecast
@@ -24,17 +24,25 @@ class Scenarios:
     distribution is not known.
     """
 
-    loads: tuple[tuple[ClassLoad, ...], ...]
+    loads: Loads
     weights: NDArray[np.float64]
-
-    def median(self) -> "Scenarios":
-        """Return the middle scenario alone."""
-        return Scenarios((self.loads[len(self.loads) // 2],), np.ones(1))
 
     def at_least_recent(self, forecast: Forecast) -> "Scenarios":
         """Raise every scenario to the highest recent demand, for forecasts that are not trusted."""
-        classes = (_raised(levels, forecast) for levels in zip(*self.loads, strict=True))
-        return Scenarios(tuple(zip(*classes, strict=True)), self.weights)
+        recent = [
+            [
+                signals[signal].recent_peak / max(tokens, 1e-9) if signal in signals else 0.0
+                for signal, tokens in (
+                    (Signal.ARRIVALS, 1.0),
+                    (Signal.PREFILL_TOKENS, mix.mean_prefill_tokens),
+                    (Signal.DECODE_TOKENS, mix.mean_osl_tokens),
+                )
+            ]
+            for mix, signals in zip(
+                self.loads.mixes, (forecast.signals[c.name] for c in self.loads.classes), strict=True
+            )
+        ]
+        return Scenarios(self.loads.raised(np.array(recent).T), self.weights)
 
     def with_backlog(self, prefill_rps: float) -> "Scenarios":
         """Add the rate at which a queue must be worked off, spread over classes by their share.
@@ -42,9 +50,7 @@ class Scenarios:
         What leaves the queue is decoded as well: without more decode replicas the surplus slows all others
         down there, and promises stay broken for minutes after the queue is gone.
         """
-        if prefill_rps <= 0:
-            return self
-        return Scenarios(tuple(_add(load, prefill_rps) for load in self.loads), self.weights)
+        return self if prefill_rps <= 0 else Scenarios(self.loads.with_work(prefill_rps), self.weights)
 
 
 def scenarios(
@@ -55,7 +61,9 @@ def scenarios(
     Returns None when nothing can be sized, or when a class has demand whose lengths nobody knows: to leave it
     out would size for less than there is.
     """
-    parts: list[list[ClassLoad]] = []
+    present: list[RequestClass] = []
+    mixes: list[RequestMix] = []
+    rates: list[tuple[tuple[float, ...], ...]] = []
     weights = None
     for request_class in classes:
         signals = forecast.signals.get(request_class.name)
@@ -70,27 +78,25 @@ def scenarios(
             if arriving or max(signals[Signal.ARRIVALS].peak(until_s)) > 0:
                 return None
             continue
-        parts.append(_class_loads(request_class, mix, signals, until_s))
+        present.append(request_class)
+        mixes.append(mix)
+        rates.append(_rates(mix, signals, until_s))
         weights = _weights(signals[Signal.ARRIVALS].levels)
-    if not parts or weights is None:
+    if weights is None:
         return None
-    return Scenarios(tuple(zip(*parts, strict=True)), weights)
+    # From (classes, signals, levels) to one array of (levels, classes) for each signal.
+    by_signal = np.array(rates).transpose(1, 2, 0).copy()
+    return Scenarios(Loads(tuple(present), tuple(mixes), *by_signal), weights)
 
 
-def _class_loads(
-    request_class: RequestClass,
-    mix: RequestMix,
-    signals: "dict[Signal, SignalForecast] | object",
-    until_s: float,
-) -> list[ClassLoad]:
-    assert isinstance(signals, dict)
+def _rates(
+    mix: RequestMix, signals: Mapping[Signal, SignalForecast], until_s: float
+) -> tuple[tuple[float, ...], ...]:
+    """Return arrivals, prefill and decode of one class as rates of requests, per level."""
     arrivals = signals[Signal.ARRIVALS].peak(until_s)
     prefill = _per_request(signals.get(Signal.PREFILL_TOKENS), mix.mean_prefill_tokens, arrivals, until_s)
     decode = _per_request(signals.get(Signal.DECODE_TOKENS), mix.mean_osl_tokens, arrivals, until_s)
-    return [
-        ClassLoad(request_class, rate, p, d, mix)
-        for rate, p, d in zip(arrivals, prefill, decode, strict=True)
-    ]
+    return arrivals, prefill, decode
 
 
 def _per_request(
@@ -129,33 +135,3 @@ def _weights(levels: Sequence[float]) -> NDArray[np.float64]:
     """Give each level the probability between the midpoints to its neighbours; they sum to 1."""
     edges = np.concatenate([[0.0], (np.array(levels[1:]) + np.array(levels[:-1])) / 2, [1.0]])
     return np.diff(edges)
-
-
-def _add(load: tuple[ClassLoad, ...], prefill_rps: float) -> tuple[ClassLoad, ...]:
-    total = sum(c.prefill_rps for c in load)
-    if total <= 0:
-        return load
-    more = 1 + prefill_rps / total
-    return tuple(replace(c, prefill_rps=c.prefill_rps * more, decode_rps=c.decode_rps * more) for c in load)
-
-
-def _raised(loads: tuple[ClassLoad, ...], forecast: Forecast) -> list[ClassLoad]:
-    """Raise the loads of one class, one per level, to its highest recent demand."""
-    mix, signals = loads[0].mix, forecast.signals[loads[0].request_class.name]
-
-    def recent(signal: Signal, tokens: float) -> float:
-        return signals[signal].recent_peak / max(tokens, 1e-9) if signal in signals else 0.0
-
-    rate_rps = recent(Signal.ARRIVALS, 1.0)
-    prefill_rps = recent(Signal.PREFILL_TOKENS, mix.mean_prefill_tokens)
-    decode_rps = recent(Signal.DECODE_TOKENS, mix.mean_osl_tokens)
-    return [
-        ClassLoad(
-            load.request_class,
-            max(load.rate_rps, rate_rps),
-            max(load.prefill_rps, prefill_rps),
-            max(load.decode_rps, decode_rps),
-            mix,
-        )
-        for load in loads
-    ]

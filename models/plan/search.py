@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.capacity.fleet import FleetModel, Floats
+from models.capacity.load import Loads
 from models.decision import Attained
 from models.plan.smallest import smallest
 from models.values import Role
@@ -62,6 +63,19 @@ class FleetSearch:
     def reaches(self, counts: Mapping[Role, int]) -> bool:
         """Say whether every class reaches its aim with these counts."""
         return bool(self._enough(self.model.attainment(counts)))
+
+    def reaches_under(self, loads: Loads, counts: Mapping[Role, int]) -> bool:
+        """Say whether counts surely reach every aim under other loads of the same classes.
+
+        Attainment falls with load: a load keeps at least what the lightest scenario keeps that is heavier in
+        everything. False where there is none, or where that is not enough to be sure.
+        """
+        heavier = loads.at_most(self.model.loads)
+        if not heavier.any(axis=1).all():
+            return False
+        attained = self.model.attainment(counts)[heavier.argmax(axis=1)]
+        mass = loads.rate_rps * self.weights[:, None]
+        return bool(((mass * attained).sum(axis=0) >= self._least * mass.sum(axis=0)).all())
 
     def attained(self, fleets: Sequence[Mapping[Role, int]]) -> list[Attained]:
         """Return what each fleet is expected to attain over the scenarios."""

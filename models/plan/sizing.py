@@ -45,7 +45,7 @@ def size(
         if role in observation.pools
     }
     need = find_need(search, policy, running)
-    held = _hold(longer, layouts, policy, need, ahead, running)
+    held = _hold(search, longer, policy, need, running)
     median = np.zeros(len(ahead.weights))
     median[len(median) // 2] = 1.0
     calm = FleetSearch(search.model, median, policy.targets())
@@ -88,9 +88,9 @@ def find_need(search: FleetSearch, policy: PlanPolicy, running: Mapping[Role, in
     tiers = {c.name: c.priority for c in policy.classes}
     split = search.best_split(policy.budget_gpus, room, tiers, policy.placeable, running)
     # Where not even the floors can be placed, what runs stays: to shrink would help nobody.
-    floors = {role: max(b.low, (running or {}).get(role, 0)) for role, b in bounds.items()}
+    staying = {role: max((running or {}).get(role, b.low), 1) for role, b in bounds.items()}
     cut_by = Binding.TOPOLOGY if within_budget else Binding.BUDGET
-    return Need(alone, together, wanted, split if split is not None else floors, cut_by)
+    return Need(alone, together, wanted, split if split is not None else staying, cut_by)
 
 
 def _bounds(role: Role, wanted: int, gpus: int, policy: PlanPolicy) -> Bounds:
@@ -117,21 +117,15 @@ def _over_the_hold(
 
 
 def _hold(
-    longer: Scenarios,
-    layouts: Mapping[Role, LayoutProfile],
-    policy: PlanPolicy,
-    need: Need,
-    ahead: Scenarios,
-    running: Mapping[Role, int],
+    search: FleetSearch, longer: Scenarios, policy: PlanPolicy, need: Need, running: Mapping[Role, int]
 ) -> Mapping[Role, int]:
     """Return the counts above which a release is sure to pay: the need over the hold time.
 
-    When the budget binds already, more demand would not raise what can be afforded. A fleet that reaches
-    every aim under the heavier load as well is the cheapest there, too.
+    When the budget binds already, more demand would not raise what can be afforded. Counts that reach every
+    aim under the heavier load as well are the cheapest there, too.
     """
-    if need.cut_by is not None or longer.loads == ahead.loads:
+    if need.cut_by is not None:
         return need.affordable
-    search = bind(longer, layouts, policy)
-    if not search.by_layout and search.reaches(need.together):
+    if not search.by_layout and search.reaches_under(longer.loads, need.together):
         return need.affordable
-    return find_need(search, policy, running).affordable
+    return find_need(bind(longer, search.model.layouts, policy), policy, running).affordable
