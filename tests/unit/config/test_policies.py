@@ -7,6 +7,7 @@ import pytest
 from config.pools import parallelism
 from models.errors import ConfigError
 from models.policy import (
+    USUAL_FORECASTERS,
     ClassMatch,
     DecidePolicy,
     ForecastPolicy,
@@ -36,7 +37,7 @@ def test_a_deployment_becomes_the_policy_of_its_ticks(tmp_path: Path) -> None:
     assert policy.plan.budget_gpus == 40
     assert policy.plan.router is Router.LOAD
     assert policy.plan.interval_s == 60.0
-    assert policy.forecast == ForecastPolicy()
+    assert policy.forecast == ForecastPolicy(forecasters=USUAL_FORECASTERS)
     assert policy.decide == DecidePolicy(max_step_down=1)
 
 
@@ -48,7 +49,8 @@ def test_defaults_are_those_of_the_policies(tmp_path: Path) -> None:
     assert policy.plan.pools == {Role.AGGREGATED: PoolPolicy()}
     assert policy.plan.classes == (RequestClass("default", Slo()),)
     assert policy.plan.budget_gpus is None
-    assert (policy.forecast, policy.decide) == (ForecastPolicy(), DecidePolicy())
+    assert policy.forecast == ForecastPolicy(forecasters=USUAL_FORECASTERS)
+    assert policy.decide == DecidePolicy()
 
 
 @pytest.mark.parametrize(("startup", "reach_s"), [("5m", 1800.0), ("20m", 2580.0), ("90m", 10_980.0)])

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from config.stages import ForecastSettings
 from models.calendar import Calendar, Event
-from models.policy import ForecastPolicy
+from models.policy import USUAL_FORECASTERS, ForecastPolicy
 
 FRIDAY = {
     "name": "sale",
@@ -22,8 +22,7 @@ def policy(**stated: Any) -> ForecastPolicy:
 
 
 def test_nothing_stated_is_the_default_policy() -> None:
-    assert policy() == ForecastPolicy()
-    assert policy().forecasters == ()
+    assert policy() == ForecastPolicy(forecasters=USUAL_FORECASTERS)
 
 
 def test_the_calendar_reaches_the_policy() -> None:
