@@ -49,9 +49,8 @@ class Contestant:
         if self.planner is not None:
             # A stricter promise than the one that is judged is the headroom that its planner has no key for.
             settings = dict(self.planner)
-            strict = settings.pop("promise", 1.0)
-            promise = {"ttft_ms": stage.ttft_s * 1e3 * strict, "itl_ms": stage.itl_s * 1e3 * strict}
-            planner = {**promise, **settings}
+            ttft, itl = settings.pop("promise", (1.0, 1.0))
+            planner = {"ttft_ms": stage.ttft_s * 1e3 * ttft, "itl_ms": stage.itl_s * 1e3 * itl, **settings}
         extra = {}
         if self.policy == HEADGATE:
             folder.mkdir(parents=True, exist_ok=True)
@@ -64,6 +63,7 @@ class Contestant:
 def _configuration(said: Mapping[str, str]) -> str:
     """Write a configuration of Headgate's with a few keys of the deployment stated."""
     keys = {"attainment": "0.99", "observation_lag": "1s", **said}
+    slo = f"{{ttft: 14s, itl: 40ms, quantile: {keys['attainment']}}}"
     interval = keys.pop("interval", "15s")
     forecast = keys.pop("forecast", "{}")
     lines = "".join(f"    {key}: {value}\n" for key, value in keys.items())
@@ -71,7 +71,7 @@ def _configuration(said: Mapping[str, str]) -> str:
         f"interval: {interval}\ndeployments:\n  - name: bench\n    model: bench\n{lines}"
         f"    forecast: {forecast}\n"
         "    pools: {prefill: {drain: 15s}, decode: {drain: 30s}}\n"
-        "    classes: [{name: default, slo: {ttft: 14s, itl: 40ms, quantile: 0.99}}]\n"
+        f"    classes: [{{name: default, slo: {slo}}}]\n"
     )
 
 
@@ -89,11 +89,11 @@ DYNAMO = (
     _dynamo("as shipped for a promise"),
     _dynamo("load scaling beside it", **_BOTH),
     _dynamo("every minute, the last value", **_QUICK, load_predictor="constant"),
-    _dynamo("the same, half the promise", **_QUICK, load_predictor="constant", promise=0.5),
-    _dynamo("the same, 0.35 of the promise", **_QUICK, load_predictor="constant", promise=0.35),
-    _dynamo("every minute, prophet, half the promise", **_QUICK, load_predictor="prophet", promise=0.5),
+    _dynamo("the same, stricter", **_QUICK, load_predictor="constant", promise=(0.5, 0.8)),
+    _dynamo("the same, strictest", **_QUICK, load_predictor="constant", promise=(0.35, 0.7)),
+    _dynamo("every minute, a Kalman filter, stricter", **_QUICK, load_predictor="kalman", promise=(0.5, 0.8)),
+    _dynamo("every 3 minutes, stricter", **_BOTH, load_predictor="constant", promise=(0.5, 0.8)),
     _dynamo("thresholds for latency", optimization_target="latency"),
-    _dynamo("thresholds for throughput", optimization_target="throughput"),
 )
 HEADGATE_SETTINGS = (
     _headgate("as shipped"),
