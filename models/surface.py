@@ -2,7 +2,13 @@
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,24 @@ class Surface:
         right = high[j] + (high[k] - high[j]) * v
         return max(left + (right - left) * u, self.values_s[0][0] * 0.1)
 
+    def over(self, x: Floats, y: Floats) -> Floats:
+        """Return the seconds at (x, y), arrays of shapes that broadcast; `at` for many."""
+        xs, ys, values_s = _grid(self)
+        i, u = _cells(xs, x)
+        j, v = _cells(ys, y)
+        k, right = np.minimum(j + 1, ys.size - 1), np.minimum(i + 1, xs.size - 1)
+        low = values_s[i, j] + (values_s[i, k] - values_s[i, j]) * v
+        high = values_s[right, j] + (values_s[right, k] - values_s[right, j]) * v
+        read: Floats = np.maximum(low + (high - low) * u, values_s[0, 0] * 0.1)
+        return read
+
+    def across(self, x: float) -> tuple[float, ...]:
+        """Return the seconds at `x` for every y of the grid, as `at` does for one."""
+        i, u = _locate(self.x, x)
+        low, high = self.values_s[i], self.values_s[min(i + 1, len(self.x) - 1)]
+        least = self.values_s[0][0] * 0.1
+        return tuple(max(left + (right - left) * u, least) for left, right in zip(low, high, strict=True))
+
 
 def _locate(axis: tuple[float, ...], value: float) -> tuple[int, float]:
     """Return the cell's index and the position in it; below 0 or above 1 outside the axis."""
@@ -77,3 +101,16 @@ def _locate(axis: tuple[float, ...], value: float) -> tuple[int, float]:
         return 0, 0.0
     i = min(max(bisect_right(axis, value) - 1, 0), last - 1)
     return i, (value - axis[i]) / (axis[i + 1] - axis[i])
+
+
+@lru_cache(maxsize=64)
+def _grid(surface: Surface) -> tuple[Floats, Floats, Floats]:
+    return np.array(surface.x), np.array(surface.y), np.array(surface.values_s)
+
+
+def _cells(axis: Floats, values: Floats) -> tuple[NDArray[np.intp], Floats]:
+    """Return the cells' indices and the positions in them, as `_locate` does for one."""
+    if axis.size == 1:
+        return np.zeros(values.shape, dtype=np.intp), np.zeros(values.shape)
+    i = np.clip(np.searchsorted(axis, values, side="right") - 1, 0, axis.size - 2)
+    return i, (values - axis[i]) / (axis[i + 1] - axis[i])

@@ -38,7 +38,7 @@ class DecodeCurve:
             raise ValueError(f"layout {layout.key} has no decode surface")
         surface = layout.decode
         self.batches = surface.y
-        self.itl_s = tuple(surface.at(context_tokens, n) for n in surface.y)
+        self.itl_s = surface.across(context_tokens)
         self.kv_sequences = layout.kv_capacity_tokens / max(
             kv_tokens_per_sequence + layout.kv_fixed_tokens, 1.0
         )
@@ -103,10 +103,11 @@ def decode_curve(layout: LayoutProfile, parts: Sequence[tuple[float, RequestMix]
     weighted = (
         [(rate / total, mix) for rate, mix in parts] if total > 0 else [(1 / len(parts), m) for _, m in parts]
     )
-    osl = sum(w * m.mean_osl_tokens for w, m in weighted)
-    resident = sum(w * (m.mean_isl_osl + m.mean_osl_squared / 2) for w, m in weighted)
+    moments = [(w, m.mean_osl_tokens, m.mean_isl_osl, m.mean_osl_squared) for w, m in weighted]
+    osl = sum(w * mean for w, mean, _, _ in moments)
+    resident = sum(w * (both + squared / 2) for w, _, both, squared in moments)
     # A place is given for the whole request, prompt and output, as engines do that never evict.
-    reserved = sum(w * (m.mean_isl_osl + m.mean_osl_squared) for w, m in weighted)
+    reserved = sum(w * (both + squared) for w, _, both, squared in moments)
     return DecodeCurve(layout, resident / max(osl, 1e-9), reserved / max(osl, 1e-9))
 
 

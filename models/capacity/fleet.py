@@ -105,8 +105,8 @@ class FleetModel:
         self._waits, self._steps = Rows(self._evaluate_waits), Rows(self._evaluate_steps)
         self._alone = {role: Rows(partial(self._evaluate_alone, role)) for role in layouts}
         self._ample = self._unbounded()
-        # What a fleet without end attains, shape (scenarios, classes).
-        self.ceiling = self.attainment_of(*self._ample)
+        # What a fleet without end attains under any load, shape (classes,).
+        self.ceiling = self.attainment_of(*self._ample)[0]
 
     def offered(self, role: Role) -> float:
         """Return the replicas that the heaviest scenario would keep busy without a break."""
@@ -190,12 +190,13 @@ class FleetModel:
         return (self.attainment_of(waits, steps),)
 
     def _unbounded(self) -> tuple[WaitTail, Steps]:
-        """Return the queue and batch of an unbounded fleet: no wait, every sequence decodes alone."""
-        none, every = np.zeros(len(self.rates)), np.ones(len(self.rates))
-        # Every point of a batch of one is the same: one stands for all.
-        itl, point = np.full((len(self.rates), 1), self.curve.at(1.0)), np.ones(1)
-        waits = WaitTail(none, np.full(len(self.rates), 1e12), none, none, none)
-        return waits, Steps(itl, itl > 0, every > 0, none, every, point)
+        """Return the queue and batch of an unbounded fleet: no wait, every sequence decodes alone.
+
+        One scenario stands for all of them, and one point for the whole batch.
+        """
+        none, one = np.zeros(1), np.ones(1)
+        itl, yes = np.array([[self.curve.at(1.0)]]), one > none
+        return WaitTail(none, one, none, none, none), Steps(itl, yes[:, None], yes, none, one, one)
 
     def bindings(self, fleets: Mapping[Role, Mapping[Role, int]]) -> dict[Role, Binding]:
         """Name, per role, what its fleet would break first: the limit whose removal helps attainment most."""

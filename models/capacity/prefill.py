@@ -60,22 +60,17 @@ def prefill_work(layout: LayoutProfile, mix: RequestMix) -> PrefillWork:
 
     Kept for the mixes seen last: one tick asks for each several times.
     """
-    surface = _surface(layout)
-    alone, service, further = [], [], []
-    extrapolated = False
-    for atom in mix.atoms:
-        tokens = atom.prefill_tokens
-        batch = full_batch(layout, tokens)
-        extrapolated |= not surface.covers(tokens, min(batch, surface.y[-1]))
-        batch = min(batch, surface.y[-1])
-        alone.append(
-            surface.at(tokens, 1.0) + layout.overhead_s + layout.handover_s_per_token * atom.isl_tokens
-        )
-        full_s, single_s = surface.at(tokens, batch), surface.at(tokens, 1.0)
-        service.append(full_s / batch)
-        further.append((full_s - single_s) / (batch - 1.0) if batch > 1.0 else single_s)
-    weight = np.array([a.weight for a in mix.atoms])
-    return PrefillWork(weight, np.array(alone), np.array(service), np.array(further), extrapolated)
+    surface, limits = _surface(layout), layout.limits
+    atoms = np.array([(a.prefill_tokens, a.isl_tokens, a.weight) for a in mix.atoms])
+    tokens, isl_tokens, weight = atoms.T
+    filling = np.clip(limits.max_num_batched_tokens / tokens, 1.0, max(float(limits.max_num_seqs), 1.0))
+    batch = np.minimum(filling, surface.y[-1])
+    single_s, full_s = surface.over(tokens, np.stack([np.ones_like(batch), batch]))
+    alone_s = single_s + layout.overhead_s + layout.handover_s_per_token * isl_tokens
+    further_s = np.where(batch > 1.0, (full_s - single_s) / np.where(batch > 1.0, batch - 1.0, 1.0), single_s)
+    x, y = surface.reach.x, surface.reach.y
+    inside = (x[0] <= tokens) & (tokens <= x[1]) & (y[0] <= batch) & (batch <= y[1])
+    return PrefillWork(weight, alone_s, full_s / batch, further_s, not inside.all())
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,11 +26,12 @@ class Rows:
         """Return the rows of these counts: arrays whose first axes are the shape of `counts`."""
         wanted = np.asarray(counts)
         flat = wanted.ravel().tolist()
-        missing = [n for n in dict.fromkeys(flat) if n not in self._row_of]
+        missing = [n for n in flat if n not in self._row_of]
         if missing:
-            made = self._evaluate(np.array(missing))
-            self._add(missing, made)
-            if len(missing) == wanted.size and wanted.ndim:
+            new = list(dict.fromkeys(missing))
+            made = self._evaluate(np.array(new))
+            self._add(new, made)
+            if len(new) == len(flat) and wanted.ndim == 1:
                 return made
         at = np.array([self._row_of[n] for n in flat]).reshape(wanted.shape)
         return [array.take(at, axis=0) for array in self._arrays]

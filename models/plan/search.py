@@ -49,16 +49,19 @@ class FleetSearch:
         """
         self.model, self.weights = model, weights
         self.roles = tuple(model.layouts)
+        mass = model.rates * weights[:, None]
+        total = mass.sum(axis=0)
+        comes = total > 0
         asked = np.array([targets[name] for name in model.names])
-        ceiling = model.weigh(model.ceiling, weights)[1]
+        # A class that never comes breaks no promise.
+        ceiling = np.where(comes, model.ceiling, 1.0)
         self.by_layout = bool((ceiling < asked - _EPSILON).any())
         aims = np.where(ceiling > asked + _EPSILON, asked, asked * ceiling)
         self.aims = dict(zip(model.names, aims.tolist(), strict=True))
-        mass = model.rates * weights[:, None]
-        total = mass.sum(axis=0)
-        # What each scenario adds to a class's attainment; a class that never comes lacks none.
-        self._share = mass / np.where(total > 0, total, 1.0)
-        self._least = np.where(total > 0, aims, 0.0) - _EPSILON
+        # What each scenario adds to a class's attainment, and how much it takes.
+        self._share = mass / np.where(comes, total, 1.0)
+        self._least = np.where(comes, aims, 0.0) - _EPSILON
+        self._found: tuple[Mapping[Role, int], Floats] | None = None
 
     def reaches(self, counts: Mapping[Role, int]) -> bool:
         """Say whether every class reaches its aim with these counts."""
@@ -73,9 +76,15 @@ class FleetSearch:
         heavier = loads.at_most(self.model.loads)
         if not heavier.any(axis=1).all():
             return False
-        attained = self.model.attainment(counts)[heavier.argmax(axis=1)]
+        attained = self._attainment(counts)[heavier.argmax(axis=1)]
         mass = loads.rate_rps * self.weights[:, None]
         return bool(((mass * attained).sum(axis=0) >= self._least * mass.sum(axis=0)).all())
+
+    def _attainment(self, counts: Mapping[Role, int]) -> Floats:
+        """Return what a fleet attains, shape (scenarios, classes); the one found last was just evaluated."""
+        if self._found is not None and self._found[0] == counts:
+            return self._found[1]
+        return self.model.attainment(counts)
 
     def attained(self, fleets: Sequence[Mapping[Role, int]]) -> list[Attained]:
         """Return what each fleet is expected to attain over the scenarios."""
@@ -88,7 +97,7 @@ class FleetSearch:
         return min(attained.attainment, key=lambda name: attained.attainment[name] - self.aims[name])
 
     def _enough(self, attained: Floats) -> NDArray[np.bool_]:
-        enough = (attained * self._share).sum(axis=-2) >= self._least
+        enough = np.einsum("...sc,sc->...c", attained, self._share) >= self._least
         return np.asarray(enough.all(axis=-1))
 
     def alone(self, role: Role) -> int:
@@ -128,9 +137,12 @@ class FleetSearch:
         options = _by_cost(cost, len(self.roles))
         while some := list(islice(options, _TOGETHER)):
             fleets = [dict(zip(self.roles, map(add, low, option), strict=True)) for option in some]
-            enough = self._enough(self.model.attainment(by_role(fleets)))
+            attained = self.model.attainment(by_role(fleets))
+            enough = self._enough(attained)
             if enough.any():
-                return fleets[int(enough.argmax())]
+                found = int(enough.argmax())
+                self._found = fleets[found], attained[found]
+                return fleets[found]
         return {role: lower[role] + _REACH for role in self.roles}
 
     def best_split(

@@ -64,11 +64,18 @@ def _demand(role: Role, ahead: Scenarios, model: FleetModel, forecast: Forecast)
     levels = next(iter(forecast.signals.values()))
     some = next(iter(levels.values()))
     index = min(range(len(some.levels)), key=lambda i: abs(some.levels[i] - 0.9))
-    load = ahead.loads[min(index, len(ahead.loads) - 1)]
-    prefill = sum(c.prefill_rps * c.mix.mean_prefill_tokens for c in load)
-    decode = sum(c.decode_rps * c.mix.mean_osl_tokens for c in load)
-    tokens = prefill if role is Role.PREFILL else decode if role is Role.DECODE else prefill + decode
-    rate = sum(c.rate_rps for c in load)
+    at = min(index, len(ahead.loads) - 1)
+    loads, tokens = ahead.loads, 0.0
+    if role is not Role.DECODE:
+        tokens += sum(
+            r * m.mean_prefill_tokens
+            for r, m in zip(loads.prefill_rps[at].tolist(), loads.mixes, strict=True)
+        )
+    if role is not Role.PREFILL:
+        tokens += sum(
+            r * m.mean_osl_tokens for r, m in zip(loads.decode_rps[at].tolist(), loads.mixes, strict=True)
+        )
+    rate = float(loads.rate_rps[at].sum())
     level = f"p{round(some.levels[index] * 100)}"
     return f"{level} forecast {show_count(rate)} rps, {show_count(tokens)} {role} tokens/s"
 
