@@ -1,6 +1,6 @@
 """Lay out one recommendation: counts per role, forecast, guards and gaps."""
 
-from models.decision import Record
+from models.decision import Record, RoleSizing
 from models.render.formats import UNKNOWN, number, seconds, share, words
 from models.render.grid import Column, Grid
 from models.values import Role, Signal
@@ -10,6 +10,8 @@ SIGNALS = {
     Signal.PREFILL_TOKENS: "prefill tokens/s",
     Signal.DECODE_TOKENS: "decode tokens/s",
 }
+
+_NEIGHBOUR = "of the class that the count is set for, the share that keeps its promise"
 
 
 def headline(record: Record) -> str:
@@ -31,6 +33,9 @@ def role_grid(record: Record) -> Grid:
         Column("band", "between these counts a change gains nothing", numeric=True),
         Column("uncapped", "replicas needed without budget or ceiling", numeric=True),
         Column("binding", "the limit that sets the count"),
+        Column("one fewer", _NEIGHBOUR, numeric=True, wide=True),
+        Column("as sized", _NEIGHBOUR, numeric=True, wide=True),
+        Column("one more", _NEIGHBOUR, numeric=True, wide=True),
         Column("ready", numeric=True, wide=True),
         Column("starting", numeric=True, wide=True),
         Column("draining", numeric=True, wide=True),
@@ -120,12 +125,29 @@ def _role_row(record: Record, role: Role) -> tuple[str, ...]:
         str(decision.final[role]),
         f"{sized.lower}-{sized.upper}" if sized else UNKNOWN,
         str(sized.uncapped) if sized else UNKNOWN,
-        sized.binding.value.replace("_", " ") if sized else UNKNOWN,
+        _binding(sized),
+        *_neighbours(record, sized),
         str(pool.ready) if pool else UNKNOWN,
         str(len(pool.starting)) if pool else UNKNOWN,
         str(pool.draining) if pool else UNKNOWN,
         str(sized.target) if sized else UNKNOWN,
     )
+
+
+def _binding(sized: RoleSizing | None) -> str:
+    if sized is None:
+        return UNKNOWN
+    limit = sized.binding.value.replace("_", " ")
+    return f"{limit} ({sized.binding_class})" if sized.binding_class else limit
+
+
+def _neighbours(record: Record, sized: RoleSizing | None) -> tuple[str, str, str]:
+    """Write what one fewer, the sized count and one more attain for the class that the count is set for."""
+    if record.sizing is None or sized is None or sized.binding_class is None:
+        return UNKNOWN, UNKNOWN, UNKNOWN
+    name = sized.binding_class
+    fewer, more = (a.attainment.get(name) if a else None for a in (sized.fewer, sized.more))
+    return share(fewer), share(record.sizing.attainment.get(name)), share(more)
 
 
 def _unsized(record: Record) -> str:

@@ -19,6 +19,8 @@ its lower end keeps the promise at the median forecast, above its upper end noth
 takes its upper path. Uncapped is what a role needs by itself, without budget or ceiling.
 
 The binding constraint is the limit that makes the count what it is: with one replica fewer it would break.
+In brackets stands the class that then lacks most. One fewer, as sized and one more say which share of that
+class would keep its promise, the other role as sized.
 
 A forecast is a fan: the darker the band, the likelier. Coverage says how often what came stayed at or under
 the operating quantile; where it is far from the quantile, the fan is not to be trusted."""

@@ -3,7 +3,17 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.decision import Adjustment, Decision, Outcome, Reason, Record, RoleSizing, Sizing, Status
+from models.decision import (
+    Adjustment,
+    Attained,
+    Decision,
+    Outcome,
+    Reason,
+    Record,
+    RoleSizing,
+    Sizing,
+    Status,
+)
 from models.mix import RequestMix
 from models.observation import (
     ClassDemand,
@@ -86,6 +96,11 @@ FORECASTS = st.builds(
     signals=st.dictionaries(TEXT, st.dictionaries(st.sampled_from(Signal), SIGNALS), max_size=2),
     reasons=st.lists(TEXT, max_size=2).map(tuple),
 )
+ATTAINED = st.builds(
+    Attained,
+    attainment=st.dictionaries(TEXT, st.floats(0, 1), max_size=2),
+    expected_attainment=st.floats(0, 1),
+)
 SIZINGS = st.builds(
     Sizing,
     roles=st.dictionaries(
@@ -98,6 +113,9 @@ SIZINGS = st.builds(
             uncapped=st.integers(0, 10**6),
             binding=st.sampled_from(Binding),
             sentence=TEXT,
+            fewer=st.none() | ATTAINED,
+            more=st.none() | ATTAINED,
+            binding_class=st.none() | TEXT,
         ),
     ),
     attainment=st.dictionaries(TEXT, st.floats(0, 1), max_size=2),

@@ -22,7 +22,17 @@ from models.artifact import (
     Question,
     Selection,
 )
-from models.decision import Adjustment, Decision, Outcome, Reason, Record, RoleSizing, Sizing, Status
+from models.decision import (
+    Adjustment,
+    Attained,
+    Decision,
+    Outcome,
+    Reason,
+    Record,
+    RoleSizing,
+    Sizing,
+    Status,
+)
 from models.engine import Serving
 from models.hardware import Precision
 from models.mix import RequestMix
@@ -413,6 +423,9 @@ def record(**changes: object) -> Record:
                 31,
                 Binding.BUDGET,
                 "p90 forecast 261 rps in 6 min needs 30.4 replicas for TTFT 300 ms",
+                fewer=Attained({"pages": 0.9655, "email": 1.0}, 0.9691),
+                more=Attained({"pages": 0.9932, "email": 1.0}, 0.9939),
+                binding_class="pages",
             ),
             Role.DECODE: RoleSizing(
                 3, 3, 4, 3, Binding.E2E, "end-to-end 500 ms at 261 rps needs 2.7 replicas"

@@ -66,11 +66,25 @@ def test_the_recommendation_says_counts_band_and_why_per_role() -> None:
     text = recommendation_table(record())
 
     assert "shop at 2026-11-27 17:00 UTC: change prefill 18 -> 24 and decode 4 -> 3" in text
-    assert [c.strip() for c in cells(text, "prefill ")] == ["prefill", "18", "24", "24-31", "31", "budget"]
+    counts = ["prefill", "18", "24", "24-31", "31", "budget (pages)"]
+    assert [c.strip() for c in cells(text, "prefill ")] == counts
     assert "prefill 18 -> 24: p90 forecast 261 rps in 6 min needs 30.4 replicas" in text
     assert "Unknown: latency of email: no finished request in the window" in text
     assert "GUARD" not in text
     assert "GUARD" in recommendation_table(record(), wide=True)
+
+
+def test_a_wide_recommendation_says_what_one_replica_fewer_and_one_more_would_attain() -> None:
+    wide = recommendation_table(record(), wide=True)
+
+    assert [c.strip() for c in cells(wide, "prefill ")][5:9] == [
+        "budget (pages)",
+        "96.55 %",
+        "98.71 %",
+        "99.32 %",
+    ]
+    # Of a record that was written before neighbours were predicted nothing is claimed.
+    assert [c.strip() for c in cells(wide, "decode ")][5:9] == ["e2e", "-", "-", "-"]
 
 
 def test_a_held_recommendation_says_that_too_little_is_known() -> None:
