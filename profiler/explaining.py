@@ -230,7 +230,7 @@ def _alone(model: FleetModel) -> dict[str, float]:
     """Return the latencies of one request that meets an idle fleet, by the name of the limit."""
     step_s = model.curve.at(1.0)
     alone = model.classes[0]
-    first_s = alone.alone_s + step_s
+    first_s = alone.work.alone_s + step_s
     whole_s = first_s + (alone.osl_tokens - 1.0).clip(min=0.0) * step_s
     return {"TTFT": float(first_s.max()), "ITL": step_s, "end-to-end": float(whole_s.max())}
 

@@ -1,6 +1,6 @@
 """State what arrives at a fleet: per class a promise, a rate and the lengths of its requests."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -57,6 +57,10 @@ class Loads:
     def __len__(self) -> int:
         """Count the scenarios."""
         return len(self.rate_rps)
+
+    def __iter__(self) -> Iterator[tuple[ClassLoad, ...]]:
+        """Yield each scenario, class by class."""
+        return (self[i] for i in range(len(self)))
 
     def __getitem__(self, scenario: int) -> tuple[ClassLoad, ...]:
         """Return one scenario, class by class; raises IndexError beyond the last."""

@@ -120,7 +120,7 @@ def need(layout: LayoutProfile, question: Question) -> Need:
     search = FleetSearch(model, np.ones(1), {load.request_class.name: question.quantile})
     longest = max(atom.isl_tokens + atom.osl_tokens for atom in question.mix.atoms)
     kept = not search.by_layout and longest + layout.kv_fixed_tokens <= layout.kv_capacity_tokens
-    first_s, each_s = float(model.classes[0].alone_s.max()), model.curve.at(1.0)
+    first_s, each_s = float(model.classes[0].work.alone_s.max()), model.curve.at(1.0)
     replicas = search.alone(layout.role) if kept else 0
     return Need(
         name=layout.parallelism.name,

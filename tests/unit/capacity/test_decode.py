@@ -16,7 +16,7 @@ def test_the_batch_satisfies_its_fixed_point(tokens_per_s: float) -> None:
     cut = curve()
     state = cut.settle(tokens_per_s, 1.0)
     assert state.stable
-    assert state.batch == pytest.approx(tokens_per_s * cut.at(state.batch), rel=1e-6)
+    assert state.batch == pytest.approx(tokens_per_s * cut.at(float(state.batch)), rel=1e-6)
 
 
 def test_a_batch_under_one_runs_at_the_speed_of_one() -> None:
