@@ -97,7 +97,6 @@ class FleetModel:
         self.curve = decode_curve(self.decode_layout, list(zip(middle, loads.mixes, strict=True)))
         self.extrapolated = self.curve.extrapolated or any(c.work.extrapolated for c in self.classes)
         self.osl_tokens = np.array([mix.mean_osl_tokens for mix in loads.mixes])
-        self.isl_tokens = np.array([mix.mean_isl_tokens for mix in loads.mixes])
         works = [c.work for c in self.classes]
         self.work_s = np.array([work.mean_service_s for work in works])
         self.iteration_s = np.array([work.mean_alone_s for work in works]) - self.prefill_layout.overhead_s
@@ -158,7 +157,7 @@ class FleetModel:
                 out[..., i] = served
             else:
                 kept = _kept(c, waits, steps, c.slo.ttft_s, c.slo.itl_s, c.slo.e2e_s)
-                out[..., i] = np.where(alive, kept, 0.0)
+                out[..., i] = alive * kept
         return out
 
     def expected(self, fleet: Mapping[Role, int], weights: Floats) -> tuple[float, dict[str, float]]:
@@ -311,8 +310,8 @@ def _kept(
         if e2e_s is not None:
             slack = np.minimum(slack, (e2e_s - c.work.alone_s) - c.all_steps * itl)
         in_time = steps.admitted[..., None] & (slack >= 0.0)
-        kept = np.where(in_time, 1.0 - waits.beyond(np.maximum(slack, 0.0)), 0.0)
+        kept = in_time * (1.0 - waits.beyond(np.maximum(slack, 0.0)))
     if itl_s is not None:
-        kept = np.where(itl <= itl_s, kept, 0.0)
+        kept = kept * (itl <= itl_s)
     result: Floats = kept @ c.work.weight @ steps.weight
     return result

@@ -73,7 +73,8 @@ def describe(model: FleetModel, counts: Mapping[Role, int]) -> Prediction:
     output = float(model.decode_rates[0] @ model.osl_tokens) * min(
         1.0, 1.0 / max(float(steps.utilisation[0]), 1e-12)
     )
-    inputs = float(model.prefill_rates[0] @ model.isl_tokens) * min(
+    isl_tokens = [mix.mean_isl_tokens for mix in model.loads.mixes]
+    inputs = float(model.prefill_rates[0] @ isl_tokens) * min(
         1.0, 1.0 / max(float(waits.utilisation[0]), 1e-12)
     )
     gpus = sum(model.layouts[role].gpus * n for role, n in counts.items())
