@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from models.policy import FORECASTERS, ForecastPolicy
+from models.policy import USUAL_FORECASTERS, ForecastPolicy
 from models.series import Floats, Series
 from models.values import Signal
 from planner.fitting import Due, Subject
@@ -13,7 +13,7 @@ from planner.forecasting import Forecasting
 from planner.worker import FittingWorker
 from tests.demand import DAY_S, diurnal, everywhere, seen
 
-POLICY = ForecastPolicy(forecasters=FORECASTERS)
+POLICY = ForecastPolicy(forecasters=USUAL_FORECASTERS)
 HOUR_S, MINUTE_S = 3600.0, 60.0
 DEPLOYMENTS = 50
 # What a planner remembers.

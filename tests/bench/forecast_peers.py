@@ -15,7 +15,7 @@ import numpy as np
 
 from models.forecast.backtest import pinball
 from models.forecast.trial import Trial, judge
-from models.policy import FORECASTERS, ForecastPolicy
+from models.policy import FORECASTERS, USUAL_FORECASTERS, ForecastPolicy
 from models.series import Floats, Series
 from planner.observe.seriesfile import read_series
 from tests.bench.peer_points import Peer, peers
@@ -24,6 +24,8 @@ from tests.components import trace
 LEVEL = 0.9
 # Leaves out the peers that take minutes.
 QUICK = "--quick"
+# Leaves out all peers, and lets those models compete that do where a configuration names none.
+USUAL = "--usual"
 DAY_S = 86_400.0
 MINUTE_S, HOUR_S = 60.0, 3600.0
 
@@ -77,14 +79,14 @@ CASES = {
 }
 
 
-def measure(name: str, policy: ForecastPolicy, quick: bool = False) -> Result:
-    """Judge ours on one series, and every peer beside it."""
+def measure(name: str, policy: ForecastPolicy, quick: bool | None = False) -> Result:
+    """Judge ours on one series, and every peer beside it; none where `quick` is not said."""
     case = CASES[name]
     series = case.read()
     from_s = None if case.judged_s is None else series.end_s - case.judged_s
     trial = judge(name, series, policy, case.horizons_s, LEVEL, time.perf_counter, from_s)
     ratio, coverage = {}, {}
-    for peer in peers(series, trial.lived, policy, LEVEL, quick):
+    for peer in () if quick is None else peers(series, trial.lived, policy, LEVEL, quick):
         ratio[peer.name], coverage[peer.name] = beside(trial, peer)
     return Result(trial, ratio, coverage)
 
@@ -102,12 +104,12 @@ def beside(trial: Trial, peer: Peer) -> tuple[Floats, Floats]:
     return np.nanmean(lost[0], axis=0) / np.nanmean(lost[1], axis=0), np.nanmean(hit, axis=0)
 
 
-def run(names: Sequence[str] = (), quick: bool = False) -> dict[str, str]:
-    """Measure the named series, or all; `quick` without the peers that take minutes."""
-    policy = ForecastPolicy(forecasters=FORECASTERS)
+def run(names: Sequence[str] = (), quick: bool = False, usual: bool = False) -> dict[str, str]:
+    """Measure the named series, or all; `quick` without the peers that take minutes, `usual` without any."""
+    policy = ForecastPolicy(forecasters=USUAL_FORECASTERS if usual else FORECASTERS)
     figures, results = {}, []
     for name in names or CASES:
-        result = measure(name, policy, quick)
+        result = measure(name, policy, None if usual else quick)
         results.append(result)
         figures.update(_figures(result))
     return {**figures, **_summary(results)}
@@ -148,11 +150,11 @@ def _geometric(ratios: Floats) -> float:
 
 def main(names: Sequence[str]) -> None:
     """Print one line a figure."""
-    quick = QUICK in names
-    names = [name for name in names if name != QUICK]
+    quick, usual = QUICK in names, USUAL in names
+    names = [name for name in names if name not in (QUICK, USUAL)]
     if unknown := set(names) - set(CASES):
         sys.exit(f"no series {', '.join(sorted(unknown))}; there are {', '.join(CASES)}")
-    for figure, value in run(names, quick).items():
+    for figure, value in run(names, quick, usual).items():
         print(f"  {figure:<48} {value}", flush=True)
 
 
