@@ -68,7 +68,6 @@ class Calibration:
         # (Chernozhukov, Fernández-Val & Galichon 2010).
         return np.sort(np.maximum(paths, 0.0), axis=0)
 
-
     def lean(self) -> "Calibration":
         """Return the same bands without the past that they were learned from."""
         return replace(self, issued=self.issued[:0])

@@ -27,4 +27,5 @@ def _said(priorities: int) -> str:
     begin_s = time.process_time()
     plan: FleetPlan = plan_fleet(claims, GPUS)
     taken_s = time.process_time() - begin_s
-    return f"{1e3 * taken_s:.0f} ms of CPU, {plan.used_gpus:,} GPUs used, {len(plan.short)} short of their need"
+    short = len(plan.short)
+    return f"{1e3 * taken_s:.0f} ms of CPU, {plan.used_gpus:,} GPUs used, {short} short of their need"

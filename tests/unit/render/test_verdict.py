@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.render.verdict import SAME_ATTAINMENT, SAME_COST_RATIO, Tone, Verdict, judge
+from models.render.verdict import Tone, Verdict, judge
+from models.render.worth import SAME_ATTAINMENT, SAME_COST_RATIO
 from models.simulation.scorecard import ClassResult, Percentiles, PolicyResult, ReplayResult, TimelinePoint
 from models.values import RequestClass, Role, Slo
 
