@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.forecast.backtest import pinball
+from models.forecast.outages import without_outages
 from models.forecast.trial import Trial, judge
 from models.policy import FORECASTERS, USUAL_FORECASTERS, ForecastPolicy
 from models.series import Floats, Series
@@ -54,9 +55,8 @@ def conversation() -> Series:
 
 
 def servegen() -> Series:
-    """Return servegen_m-small at its real ten minutes; its empty windows are gaps."""
-    series = read_series(trace("servegen_m-small_10min_real.csv"), ["rps"])[0].series
-    return Series(series.start_s, series.step_s, series.values, series.known & (series.values > 0))
+    """Return servegen_m-small at its real ten minutes; its outages are gaps for peers as well."""
+    return without_outages(read_series(trace("servegen_m-small_10min_real.csv"), ["rps"])[0].series)[0]
 
 
 def burstgpt() -> Series:
