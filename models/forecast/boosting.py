@@ -30,7 +30,7 @@ ABOVE = (4, 6)
 TRAINED_S = (300.0, 900.0, 1800.0, 3600.0, 7200.0, 14_400.0)
 # Origins that it learns from at each horizon; they lie evenly over the history.
 ROWS = 1500
-TREES, LEAVES, RATE, LEAST_LEAF = 80, 15, 0.08, 40
+TREES, LEAVES, RATE, LEAST_LEAF = 60, 15, 0.08, 40
 SEED = 1
 
 
@@ -107,7 +107,7 @@ class _Past:
         """Return smooth z of the steps that end at these times; NaN where not known or after `until_s`."""
         step = np.rint((ends_s - self.start_s) / self.step_s).astype(np.intp) - 1
         inside = (step >= 0) & (step < len(self.smooth)) & (ends_s <= until_s)
-        return np.where(inside, self.smooth[np.clip(step, 0, len(self.smooth) - 1)], np.nan)
+        return np.where(inside, self.smooth.take(step, mode="clip"), np.nan)
 
     def lag(self, ends_s: Floats, origins_s: Floats, lag_s: float) -> Floats:
         """Return smooth z a lag before, or twice the lag where that is later than what was learned."""

@@ -41,9 +41,10 @@ def candidates(
         "boosting": Boosting(calendar, policy.operating_level),
     }
     kept = Memory() if memory is None else memory
+    baseline = Shared(BASELINE)
     return (
-        BASELINE,  # no assumption at all: what every other must beat
-        *(Blend(BASELINE, season) for season in seasonal),  # best on smooth traffic, which turns by the clock
+        baseline,  # no assumption at all: what every other must beat
+        *(Blend(baseline, season) for season in seasonal),  # best on smooth traffic, which turns by the clock
         *seasonal,  # best where demand jumps by the clock, such as nightly batches
         *(Staged(model, back_s, kept) for name, model in slow.items() if name in policy.forecasters),
     )

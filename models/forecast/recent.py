@@ -21,8 +21,7 @@ def last_steps(recent: Series, origins_s: Floats, count: int) -> tuple[Floats, F
     inside = (steps >= 0) & (steps < len(recent))
     if len(recent) == 0:
         return np.zeros(steps.shape), inside
-    steps = np.minimum(np.maximum(steps, 0), len(recent) - 1)
-    return recent.values[steps], inside & recent.known[steps]
+    return recent.values.take(steps, mode="clip"), inside & recent.known.take(steps, mode="clip")
 
 
 def robust_mean(values: Floats, known: Flags, usual: Floats | None = None) -> Floats:

@@ -97,7 +97,7 @@ class _Profile:
     def predict(self, recent: Series, origins_s: Floats, horizons_s: Floats) -> Floats:
         """Return g(target) * daily mean * r + c, shape (origins, horizons)."""
         end = self.shape.index(origins_s)
-        daily = self.daily[np.clip(end - 1, 0, len(self.daily) - 1)]
+        daily = self.daily.take(end - 1, mode="clip")
         return self.shape.follow(recent, origins_s, horizons_s, daily)
 
 

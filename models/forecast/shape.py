@@ -52,7 +52,7 @@ class Shape:
     def at(self, steps: Steps) -> Floats:
         """Return g of these steps, NaN outside."""
         inside = (steps >= 0) & (steps < len(self.values))
-        return np.where(inside, self.values[np.clip(steps, 0, len(self.values) - 1)], np.nan)
+        return np.where(inside, self.values.take(steps, mode="clip"), np.nan)
 
     def _level(
         self, recent: Series, origins_s: Floats, end: Steps, unit: Floats, counts: Steps
