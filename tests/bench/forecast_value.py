@@ -11,7 +11,7 @@ import argparse
 from collections.abc import Sequence
 from functools import partial
 
-from models.policy import DecidePolicy, ForecastPolicy, TickPolicy
+from models.policy import USUAL_FORECASTERS, DecidePolicy, ForecastPolicy, TickPolicy
 from models.render.worth import Run, run_of, worth
 from planner.contest import HEADGATE, PERFECT, REACTIVE, Setup, compete
 from planner.processes import Progress, side_by_side
@@ -58,7 +58,8 @@ def replayed(task: Task, progress: Progress) -> Run:
     number, startup_s, seed, name = task
     stage = scenarios()[number].make(startup_s, seed)
     plan = builders.plan_policy(stage.classes, attainment=TARGET, pools=pools(stage))
-    forecast = ForecastPolicy(reach_s=max(ForecastPolicy().reach_s, plan.least_reach_s()))
+    reach_s = max(ForecastPolicy().reach_s, plan.least_reach_s())
+    forecast = ForecastPolicy(reach_s=reach_s, forecasters=USUAL_FORECASTERS)
     policy = TickPolicy(stage.trace, forecast, plan, DecidePolicy())
     result = compete(name, stage, Setup(policy, Served(stage.layouts, "", "")), progress)
     return run_of(result, [c.name for c in stage.classes if not c.slo.throughput_only])
