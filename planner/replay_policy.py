@@ -17,6 +17,7 @@ from models.values import Role
 from planner.observe.replay_passes import number
 from planner.observe.replay_ticks import ReplayTicks
 from planner.ports import Forecaster, Ports
+from planner.record.memory import Forget
 from planner.replay_setting import ORIGIN_S, read_setting
 from planner.tick import Served, tick
 
@@ -46,7 +47,7 @@ class ReplayPolicy:
         self._ticks = ReplayTicks(policy.plan.classes[0].name, ORIGIN_S)
         self._answer = _Answer()
         # Start-up times are the replay's own and exact: there is nothing to learn about them.
-        self._ports = Ports(self._ticks, forecaster, self._answer, _Forget())
+        self._ports = Ports(self._ticks, forecaster, self._answer, Forget())
         self.record: Record | None = None
 
     def initial_tick_ms(self) -> float:
@@ -82,10 +83,3 @@ class _Answer:
         if decision.changes:
             return Outcome(Status.APPLIED)
         return Outcome(Status.HELD if decision.held else Status.UNCHANGED)
-
-
-class _Forget:
-    """Keep no journal; the latest record stays with the policy."""
-
-    def record(self, record: Record) -> None:
-        """Drop a record."""

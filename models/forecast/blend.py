@@ -72,11 +72,9 @@ class _Once:
         self._asked: tuple[Series, Floats, Floats] | None = None
         self._said: Floats | None = None
 
-    def __getstate__(self) -> Fitted:
-        return self._model
-
-    def __setstate__(self, model: Fitted) -> None:
-        self.__init__(model)  # type: ignore[misc]
+    def __reduce__(self) -> tuple[type["_Once"], tuple[Fitted]]:
+        # What was said last is no part of the model, and need not cross to another process.
+        return _Once, (self._model,)
 
     def predict(self, recent: Series, origins_s: Floats, horizons_s: Floats) -> Floats:
         """Return what the model says; a question is the same when its arguments are."""

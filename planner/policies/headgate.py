@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from models.decision import Record
 from models.policy import TickPolicy
 from models.values import Role
 from planner.learning.time_to_ready import TimeToReady
 from planner.policies.policy import World
 from planner.ports import Forecaster, Ports
+from planner.record.memory import Forget
 from planner.tick import Served, tick
 
 
@@ -45,13 +45,6 @@ class Headgate:
 
     def tick(self, now_s: float, world: World) -> str | None:
         """Run one tick on the simulated world."""
-        ports = Ports(world.observer, self._forecaster, world.actuator, _Forget(), self._learner)
+        ports = Ports(world.observer, self._forecaster, world.actuator, Forget(), self._learner)
         record = tick(now_s, ports, self._policy, self._served)
         return str(record.decision) if record.decision.changes else None
-
-
-class _Forget:
-    """Keep no journal: the timeline of a replay holds what its report shows."""
-
-    def record(self, record: Record) -> None:
-        """Drop a record."""

@@ -1,4 +1,4 @@
-"""Keep records in memory, for a replay or a single recommendation."""
+"""Keep records in memory, for a single recommendation, or none at all, for a replay."""
 
 from models.decision import Record
 
@@ -13,3 +13,10 @@ class Memory:
     def record(self, record: Record) -> None:
         """Keep one tick."""
         self.records.append(record)
+
+
+class Forget:
+    """Implement the Recorder port without keeping anything: who asked holds what the reports show."""
+
+    def record(self, record: Record) -> None:
+        """Drop a record."""
