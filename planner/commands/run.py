@@ -48,7 +48,7 @@ def command(
     from planner.logs import log_to_stderr
     from planner.record.journal import Journal
     from planner.record.metrics import Metrics
-    from planner.record.noticing import Noticing
+    from planner.record.noticing import Noticing, log
     from planner.record.several import Several
     from planner.worker import FittingWorker
 
@@ -64,7 +64,7 @@ def command(
             ends.callback(gauges.serve(metrics))
         clock, stop, fitter = SystemClock(), threading.Event(), FittingWorker()
         ends.callback(fitter.stop)
-        recorder = Several(journal, gauges, Noticing())
+        recorder = Several(journal, gauges, Noticing(log, gauges.count))
         jobs = [_job(each, cluster_state, recorder, fitter) for each in served]
         loop.stop_on_signals(stop)
         loop.run(jobs, clock, stop)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from models.decision import Record
 from models.errors import ConfigError
-from models.notice import Event, notices
-from models.prediction import Forecast, SignalForecast
+from models.notice import Event, Notice
+from models.prediction import SignalForecast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,14 +19,16 @@ _ROLE = ("deployment", "role")
 
 
 class Metrics:
-    """Implement the Recorder port with gauges of the latest record, and counters of all of them."""
+    """Implement the Recorder port with gauges of the latest record, and counters of all of them.
+
+    Demotions are counted by `count`, which listens to what changes.
+    """
 
     def __init__(self) -> None:
         """Begin with a registry of our own."""
         from prometheus_client import CollectorRegistry
 
         self.registry: CollectorRegistry = CollectorRegistry()
-        self._last: dict[str, Forecast] = {}
         self._ticks = self._counter("headgate_ticks", "Ticks, by what came of them.", "deployment", "status")
         self._current = self._gauge(
             "headgate_replicas_current", "Replicas asked for before the tick.", *_ROLE
@@ -84,10 +86,6 @@ class Metrics:
                 self._uncapped.labels(name, role.value).set(sized.uncapped)
             for each, ratio in record.sizing.attainment.items():
                 self._attainment.labels(name, each).set(ratio)
-        for notice in notices(self._last.get(name), record.forecast):
-            if notice.event is Event.FORECAST_DEMOTED:
-                self._demoted.labels(name, notice.request_class, notice.signal.value).inc()
-        self._last[name] = record.forecast
         for each, signals in record.forecast.signals.items():
             for signal, said in signals.items():
                 self._forecast((name, each, signal.value), said)
@@ -95,6 +93,11 @@ class Metrics:
                 value = None if demand is None else demand.value(signal)
                 if value is not None:
                     self._demand.labels(name, each, signal.value).set(value)
+
+    def count(self, record: Record, notice: Notice) -> None:
+        """Count a demotion; a listener of what changes from record to record."""
+        if notice.event is Event.FORECAST_DEMOTED:
+            self._demoted.labels(record.deployment, notice.request_class, notice.signal.value).inc()
 
     def serve(self, address: str) -> Callable[[], None]:
         """Serve /metrics at HOST:PORT from now on; return what ends that.

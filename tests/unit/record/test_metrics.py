@@ -16,7 +16,7 @@ from models.readiness import Readiness
 from models.values import Role, Signal
 from planner.record.memory import Memory
 from planner.record.metrics import Metrics
-from planner.record.noticing import Noticing
+from planner.record.noticing import Noticing, log
 from planner.record.several import Several
 from tests import builders
 from tests.integration.loopback import free_port
@@ -95,8 +95,9 @@ def test_a_scrape_shows_the_last_record() -> None:
 
 def test_a_demotion_is_counted_once_and_shown_as_long_as_it_lasts() -> None:
     metrics = Metrics()
+    recorder = Several(metrics, Noticing(metrics.count))
     for said in (GOOD, DEMOTED, DEMOTED, GOOD, DEMOTED):
-        metrics.record(record(said))
+        recorder.record(record(said))
 
     seen = scraped(metrics)
 
@@ -143,7 +144,7 @@ def test_what_changes_is_told_and_what_stays_is_not(
 def test_a_demotion_is_one_warning_with_its_reason(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     kept = Memory()
-    recorder = Several(kept, Noticing())
+    recorder = Several(kept, Noticing(log))
     for said in (GOOD, DEMOTED, DEMOTED, GOOD):
         recorder.record(record(said))
 
