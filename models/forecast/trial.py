@@ -125,8 +125,9 @@ def judge(
     asked = replace(
         policy, levels=levels, operating_level=quantile, reach_s=float(ahead_s.max()), refit_s=refit_s
     )
-    notes += _outages(series, scoreable(series, policy.calendar.events))
-    lived = live_through(series, asked, ahead_s, from_s, clock, watch)
+    believed = scoreable(series, policy.calendar.events)
+    notes += _outages(series, believed)
+    lived = live_through(series, believed, asked, ahead_s, from_s, clock, watch)
     return _verdict(name, series, lived, asked, from_s, notes)
 
 

@@ -10,7 +10,7 @@ from models.forecast.backtest import origin_step, origins, roll
 from models.forecast.base import Fitted, NotYet
 from models.forecast.candidates import candidates
 from models.forecast.pool import Pool
-from models.forecast.signal import SignalFit, fit_signal, path, scoreable
+from models.forecast.signal import SignalFit, fit_signal, path
 from models.forecast.staged import Memory
 from models.policy import ForecastPolicy
 from models.series import Flags, Floats, Series
@@ -47,7 +47,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Refit:
-    """Say what one fit chose, and why; `fallback` where the last value answers although it was not chosen."""
+    """Say what one fit chose, and why; `fallback` says why what answers is not to be trusted."""
 
     at_s: float
     model: str
@@ -74,6 +74,7 @@ class Lived:
 
 def live_through(
     series: Series,
+    believed: Series,
     policy: ForecastPolicy,
     horizons_s: Floats,
     from_s: float,
@@ -82,6 +83,7 @@ def live_through(
 ) -> Lived:
     """Forecast from each origin from `from_s` on to the end of the series, as the planner would have.
 
+    Forecasts are scored against what is `believed` of the series, outages left out.
     `policy` names three levels (1 - q, one half, q) and reaches to the longest horizon; all horizons are
     whole steps. Fits happen at multiples of `policy.refit_s` and see only what came before.
     """
@@ -101,7 +103,7 @@ def live_through(
     return Lived(
         origins_s,
         horizons_s,
-        _came(scoreable(series, policy.calendar.events), origins_s, horizons_s),
+        _came(believed, origins_s, horizons_s),
         diary.said("", diary.fitting_s / max(len(diary.fits), 1)),
         tuple(diary.answers),
         {name: diary.said(name, own_fit_s[name]) for name in names},
