@@ -70,6 +70,8 @@ class PlanPolicy:
     must keep their promise, over the forecast distribution. `observation_lag_s` and `interval_s` lengthen
     the horizon; `backlog_recover_s` is the time in which a queue must drain once capacity is there.
     `topology` lays the budget's GPUs out in nodes and cliques (`None`: any count can be placed).
+    In a pool that several deployments share, `budget_name` says what the budget is, and `room_gpus` how many
+    GPUs may be occupied at this moment, as others may still hold some (`None`: as many as the budget says).
     """
 
     classes: tuple[RequestClass, ...]
@@ -81,6 +83,12 @@ class PlanPolicy:
     observation_lag_s: float = 15.0
     backlog_recover_s: float = 120.0
     topology: Topology | None = None
+    room_gpus: int | None = None
+    budget_name: str = ""
+
+    def budget_said(self) -> str:
+        """Return what bounds the fleet, as a sentence names it."""
+        return self.budget_name or f"{self.budget_gpus}-GPU budget"
 
     def least_reach_s(self) -> float:
         """Return how far forecasts must reach, in whole minutes: twice the up horizon, past the hold."""

@@ -92,7 +92,7 @@ def _cap(limit: Binding, wanted: int, count: int, policy: PlanPolicy, role: Role
     pool = policy.pools[role]
     match limit:
         case Binding.BUDGET:
-            return f"; the {policy.budget_gpus}-GPU budget caps {wanted} to {count}"
+            return f"; the {policy.budget_said()} caps {wanted} to {count}"
         case Binding.TOPOLOGY:
             return f"; the nodes hold {count}"
         case Binding.CEILING:

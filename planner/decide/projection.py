@@ -80,7 +80,7 @@ def _ups_within_budget(proposal: Proposal, context: Context) -> Iterator[Change]
         cut = min(growth, -(-over // context.gpus(role)))
         over -= cut * context.gpus(role)
         after = proposal.counts[role] - cut
-        yield Change(role, after, Reason.BUDGET, f"the {context.plan.budget_gpus}-GPU budget allows {after}")
+        yield Change(role, after, Reason.BUDGET, f"the {context.plan.budget_said()} allows {after}")
 
 
 def _growth(role: Role, proposal: Proposal, context: Context) -> float:
@@ -89,7 +89,8 @@ def _growth(role: Role, proposal: Proposal, context: Context) -> float:
 
 def _ups_within_free(proposal: Proposal, context: Context) -> Iterator[Change]:
     """Let ups use only GPUs that nobody occupies: a donor's GPUs are free once it has drained."""
-    budget = context.plan.budget_gpus
+    bounds = (context.plan.budget_gpus, context.plan.room_gpus)
+    budget = min((gpus for gpus in bounds if gpus is not None), default=None)
     if budget is None:
         return
     occupied = sum(context.gpus(role) * _occupying(role, context) for role in proposal.counts)
