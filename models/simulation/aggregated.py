@@ -131,9 +131,10 @@ class AggregatedReplica(DecodeReplica):
     def _enter(self, request: int, need: float) -> None:
         """Step from the second token on: the iteration made the first."""
         ledger = self._ledger
-        heappush(self._ends, (ceil(self._step - EXACT) + ledger.osl_tokens[request] - 1, request))
+        begin = ceil(self._step - EXACT)
+        heappush(self._ends, (begin + ledger.osl_tokens[request] - 1, request))
         self._batch += 1
-        self._context += ledger.isl_tokens[request] + 1
+        self._context += ledger.isl_tokens[request] + 1 - (begin - self._step)
         self._reserved += need
 
     def _release(self, request: int, token_s: float) -> None:

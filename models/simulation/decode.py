@@ -129,10 +129,11 @@ class DecodeReplica:
 
     def _enter(self, request: int, need: float) -> None:
         ledger = self._ledger
-        last = ceil(self._step - EXACT) + self._handover + ledger.osl_tokens[request]
-        heappush(self._ends, (last, request))
+        begin = ceil(self._step - EXACT)
+        heappush(self._ends, (begin + self._handover + ledger.osl_tokens[request], request))
         self._batch += 1
-        self._context += ledger.isl_tokens[request]
+        # Less what the clock will count until the boundary: a batch that never empties would keep it for good.
+        self._context += ledger.isl_tokens[request] - (begin - self._step)
         self._reserved += need
 
     def _settle(self, now_s: float) -> None:
