@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from models.calendar import PLAIN, Calendar
+from models.stock import GpuLimit, Stock, placeable_on
 from models.topology import Topology
 from models.values import RequestClass, Role, Router
 
@@ -69,7 +70,8 @@ class PlanPolicy:
     `budget_gpus` bounds both roles together (`None`: no bound). `attainment` is the share of arrivals that
     must keep their promise, over the forecast distribution. `observation_lag_s` and `interval_s` lengthen
     the horizon; `backlog_recover_s` is the time in which a queue must drain once capacity is there.
-    `topology` lays the budget's GPUs out in nodes and cliques (`None`: any count can be placed).
+    `topology` lays the budget's GPUs out in nodes and cliques (`None`: any count can be placed). `stocks` say
+    the same per kind of hardware, with prices, where that is known; `currency` is the one of all prices.
     In a pool that several deployments share, `budget_name` says what the budget is, and `room_gpus` how many
     GPUs may be occupied at this moment, as others may still hold some (`None`: as many as the budget says).
     """
@@ -85,6 +87,8 @@ class PlanPolicy:
     topology: Topology | None = None
     room_gpus: int | None = None
     budget_name: str = ""
+    stocks: tuple[Stock, ...] = ()
+    currency: str = ""
 
     def budget_said(self) -> str:
         """Return what bounds the fleet, as a sentence names it."""
@@ -112,13 +116,49 @@ class PlanPolicy:
         }
 
     def placeable(self, counts: Mapping[Role, int], gpus: Mapping[Role, int]) -> bool:
-        """Say whether replica counts, at `gpus` GPUs per replica and role, fit the topology."""
-        if self.topology is None:
-            return True
-        by_width: dict[int, int] = {}
-        for role, n in counts.items():
-            by_width[gpus[role]] = by_width.get(gpus[role], 0) + n
-        return self.topology.fits(by_width, one_clique=self.topology.cliques == 1)
+        """Say whether replica counts, at `gpus` GPUs per replica and role, are there and fit the topology."""
+        if self.topology is not None and not placeable_on(self.topology, counts, gpus):
+            return False
+        for stock in self.stocks:
+            mine = {role: n for role, n in counts.items() if role in stock.roles}
+            limit = stock.limit()
+            if limit is not None and limit.left(mine, gpus) < 0:
+                return False
+            if stock.topology is not None and not placeable_on(stock.topology, mine, gpus):
+                return False
+        return True
+
+    def limits(self) -> tuple[GpuLimit, ...]:
+        """Return every bound on GPUs: of all roles together, and of each kind of hardware."""
+        own = (stock.limit() for stock in self.stocks)
+        found = tuple(limit for limit in own if limit is not None)
+        if self.budget_gpus is None:
+            return found
+        return (GpuLimit(self.budget_gpus, frozenset(self.pools), self.budget_said()), *found)
+
+    def within(self, counts: Mapping[Role, int], gpus: Mapping[Role, int]) -> bool:
+        """Say whether replica counts, at `gpus` GPUs per replica and role, are inside every bound on GPUs."""
+        return all(limit.left(counts, gpus) >= 0 for limit in self.limits())
+
+    def tightest(self, role: Role, counts: Mapping[Role, int], gpus: Mapping[Role, int]) -> GpuLimit | None:
+        """Return the bound on a role's GPUs that these counts leave least of; `None` where there is none."""
+        mine = [limit for limit in self.limits() if role in limit.roles]
+        return min(mine, key=lambda limit: limit.left(counts, gpus), default=None)
+
+    @property
+    def priced(self) -> bool:
+        """Whether every GPU that may be used has a price."""
+        priced = {r for stock in self.stocks if stock.price_per_gpu_h is not None for r in stock.roles}
+        return bool(self.pools) and priced >= set(self.pools)
+
+    @property
+    def by_price(self) -> bool:
+        """Whether the fleet that costs least is aimed at: GPUs and the misses of some class have a price."""
+        return self.priced and any(c.miss_price is not None for c in self.classes)
+
+    def cost_per_h(self, counts: Mapping[Role, int], gpus: Mapping[Role, int]) -> float:
+        """Return what the replicas cost an hour: every node that is not empty where nodes are paid whole."""
+        return sum(stock.cost_per_h(counts, gpus) for stock in self.stocks)
 
     def ready_horizon_s(self) -> float:
         """Seconds ahead for which an up must be ordered now: slowest start-up, one tick and the lag."""

@@ -42,6 +42,7 @@ class Binding(StrEnum):
     TOPOLOGY = "topology"
     FLOOR = "floor"
     CEILING = "ceiling"
+    PRICE = "price"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +127,13 @@ class Slo:
 
 @dataclass(frozen=True, slots=True)
 class RequestClass:
-    """Name a kind of request and its promise; a higher `priority` goes first when GPUs lack."""
+    """Name a kind of request and its promise; a higher `priority` goes first when GPUs lack.
+
+    `miss_price` is what a request that misses its promise costs, in the user's currency (`None`: not stated;
+    the class then aims at a share of requests).
+    """
 
     name: str
     slo: Slo
     priority: int = 0
+    miss_price: float | None = None

@@ -201,7 +201,7 @@ def why_unplaced(fleet: Fleet, question: Question, machines: Sequence[Machine]) 
                 return f"it takes {needed} GPUs of {machine.name}, whose budget is {budget}"
             return f"the budget is {budget}"
         topology = Topology.lay_out(machine.gpus_per_node, machine.scaleup_gpus, budget)
-        why = topology.why_not(counts, one_clique=topology.cliques == 1)
+        why = topology.why_not(counts, one_clique=topology.single)
         if why is not None:
             return why
     return None

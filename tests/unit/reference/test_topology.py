@@ -19,8 +19,8 @@ def test_a_part_of_a_rack_is_one_clique_of_whole_trays() -> None:
     assert Topology.of(reference.hardware("GB200"), 42) == Topology(4, 40, 1)
 
 
-def test_two_racks_are_two_cliques() -> None:
-    assert Topology.of(reference.hardware("GB200"), 150) == Topology(4, 72, 2)
+def test_two_racks_and_a_tray_are_two_cliques_and_part_of_a_third() -> None:
+    assert Topology.of(reference.hardware("GB200"), 150) == Topology(4, 72, 2, rest_nodes=1)
 
 
 def test_on_hgx_the_network_joins_all_nodes() -> None:
