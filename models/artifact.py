@@ -12,6 +12,7 @@ from enum import StrEnum
 from models import codec
 from models.engine import Serving
 from models.errors import ArtifactError
+from models.features import PLAIN, Features
 from models.mix import RequestMix
 from models.surface import Surface
 from models.values import Parallelism, Role
@@ -93,6 +94,8 @@ class LayoutProfile:
     prompt's arrival at the replica and the step that makes its first token. `hardware` names a machine of the
     artifact. `measured` holds the points behind the surfaces where they are fewer than the grid;
     `extrapolated` says why the figures of this layout rest on no data, empty where they do.
+    `kv_bytes_per_token` is what a token's KV cache takes on each GPU that holds it (0: not known). `features`
+    is what the engine does beyond the surfaces; a profile as it was measured has none.
     """
 
     role: Role
@@ -109,6 +112,8 @@ class LayoutProfile:
     hardware: str = ""
     measured: tuple[MeasuredPoint, ...] = ()
     extrapolated: str = ""
+    kv_bytes_per_token: float = 0.0
+    features: Features = PLAIN
 
     def __post_init__(self) -> None:
         """Refuse what nothing could be read off: a missing surface, figures below zero or not finite."""
@@ -118,7 +123,13 @@ class LayoutProfile:
                 raise ValueError(f"layout {self.key} has no {phase} surface")
         if not 0 < self.kv_capacity_tokens < float("inf"):
             raise ValueError(f"layout {self.key}: kv_capacity_tokens must be finite and above zero")
-        for name in ("overhead_s", "handover_s_per_token", "kv_fixed_tokens", "handover_steps"):
+        for name in (
+            "overhead_s",
+            "handover_s_per_token",
+            "kv_fixed_tokens",
+            "handover_steps",
+            "kv_bytes_per_token",
+        ):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"layout {self.key}: {name} must be finite and not below zero")
 

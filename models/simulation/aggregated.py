@@ -132,10 +132,15 @@ class AggregatedReplica(DecodeReplica):
         """Step from the second token on: the iteration made the first."""
         ledger = self._ledger
         begin = ceil(self._step - EXACT)
-        heappush(self._ends, (begin + ledger.osl_tokens[request] - 1, request))
+        heappush(self._ends, (begin + self._steps(ledger.osl_tokens[request] - 1), request))
         self._batch += 1
-        self._context += ledger.isl_tokens[request] + 1 - (begin - self._step)
+        self._context += ledger.isl_tokens[request] + 1 - (begin - self._step) * self._accepted
         self._reserved += need
+
+    def _held_at_end(self, request: int) -> float:
+        """Return the context that a sequence takes along: the clock counts whole steps."""
+        ledger = self._ledger
+        return ledger.isl_tokens[request] + 1 + self._steps(ledger.osl_tokens[request] - 1) * self._accepted
 
     def _release(self, request: int, token_s: float) -> None:
         """Finish a request of one token, which never steps."""

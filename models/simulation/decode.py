@@ -24,11 +24,13 @@ class DecodeReplica:
     boundary, spends the layout's `handover_steps` in its place and leaves `output tokens` steps later; its
     first token ends its first step.
 
-    A sequence is admitted when its whole prompt and output fit the KV cache, as engines do that promise never
-    to evict (TensorRT-LLM's default), and waits in order of arrival otherwise.
+    A sequence is admitted when its whole prompt and output fit the KV cache, tiers included, as engines do
+    that promise never to evict (TensorRT-LLM's default), and waits in order of arrival otherwise. With
+    speculation a step emits `accepted_tokens`, the last one of an output what is left.
     """
 
     __slots__ = (
+        "_accepted",
         "_at_s",
         "_batch",
         "_capacity",
@@ -61,7 +63,9 @@ class DecodeReplica:
         self._ledger = ledger
         self._overhead_s = overhead_s
         self._seqs = layout.limits.max_num_seqs
-        self._capacity = layout.kv_capacity_tokens
+        tier = layout.features.tier
+        self._capacity = layout.kv_capacity_tokens + (0.0 if tier is None else tier.tokens)
+        self._accepted = layout.features.accepted_tokens
         self._fixed = layout.kv_fixed_tokens
         self._handover = layout.handover_steps
         self._step = 0.0
@@ -121,7 +125,7 @@ class DecodeReplica:
         if self._batch:
             steps = (now_s - self._at_s) / self._itl_s
             self._step += steps
-            self._context += steps * self._batch
+            self._context += steps * self._batch * self._accepted
         else:
             self._step = 0.0
             self._context = 0.0
@@ -130,16 +134,21 @@ class DecodeReplica:
     def _enter(self, request: int, need: float) -> None:
         ledger = self._ledger
         begin = ceil(self._step - EXACT)
-        heappush(self._ends, (begin + self._handover + ledger.osl_tokens[request], request))
+        heappush(self._ends, (begin + self._handover + self._steps(ledger.osl_tokens[request]), request))
         self._batch += 1
         # Less what the clock will count until the boundary: a batch that never empties would keep it for good.
-        self._context += ledger.isl_tokens[request] - (begin - self._step)
+        self._context += ledger.isl_tokens[request] - (begin - self._step) * self._accepted
         self._reserved += need
+
+    def _steps(self, tokens: int) -> int:
+        """Return the steps that emit so many tokens."""
+        return tokens if self._accepted == 1.0 else ceil(tokens / self._accepted)
 
     def _settle(self, now_s: float) -> None:
         """Read the pace anew, and schedule the next departure if it comes before the one scheduled."""
         left = self._ends[0][0] - self._step
-        self._itl_s = itl_s = self._pace.at(self._context / self._batch + 0.5 * left, self._batch)
+        ahead = self._context / self._batch + 0.5 * left * self._accepted
+        self._itl_s = itl_s = self._pace.at(ahead, self._batch)
         due_s = now_s + left * itl_s
         if due_s < self._due_s:
             self._due_s = due_s
@@ -169,7 +178,7 @@ class DecodeReplica:
             request = heappop(ends)[1]
             tokens = isl[request] + osl[request]
             self._batch -= 1
-            self._context -= tokens + self._handover
+            self._context -= tokens + self._handover if self._accepted == 1.0 else self._held_at_end(request)
             self._reserved -= tokens + self._fixed
             self.loads[self.position] -= tokens
             ledger.finish_s[request] = last
@@ -177,6 +186,12 @@ class DecodeReplica:
             ledger.first_token_s[request] = min(ledger.first_token_s[request], last)
             ledger.state[request] = COMPLETED
             ledger.finished.append(request)
+
+    def _held_at_end(self, request: int) -> float:
+        """Return the context that a sequence takes along: the clock counts whole steps."""
+        ledger = self._ledger
+        steps = self._handover + self._steps(ledger.osl_tokens[request])
+        return ledger.isl_tokens[request] + steps * self._accepted
 
     def _admit(self, now_s: float) -> None:
         """Let waiting sequences in, in order, until one does not fit."""

@@ -11,7 +11,7 @@ from models.simulation.aggregated import AggregatedReplica
 from models.simulation.clockwork import Clockwork
 from models.simulation.decode import DecodeReplica
 from models.simulation.ledger import REJECTED, Flags, Ledger
-from models.simulation.pace import PrefillPace, StepPace
+from models.simulation.pace import PrefillPace, step_pace
 from models.simulation.pool import Pool
 from models.simulation.prefill import PrefillReplica
 from models.simulation.router import choice
@@ -194,7 +194,7 @@ class Fleet:
 
     def _open_decode(self) -> Pool[DecodeReplica]:
         layout, startup_s = self.plan.layouts[Role.DECODE], self.plan.startup_s[Role.DECODE]
-        pace, overhead_s = StepPace(layout), self.plan.layouts[Role.PREFILL].overhead_s
+        pace, overhead_s = step_pace(layout), self.plan.layouts[Role.PREFILL].overhead_s
 
         def make() -> DecodeReplica:
             return DecodeReplica(layout, pace, self.clock, self.ledger, overhead_s)
@@ -203,7 +203,7 @@ class Fleet:
 
     def _open_aggregated(self) -> Pool[AggregatedReplica]:
         layout, startup_s = self.plan.layouts[Role.AGGREGATED], self.plan.startup_s[Role.AGGREGATED]
-        prefill, pace = PrefillPace(layout), StepPace(layout)
+        prefill, pace = PrefillPace(layout), step_pace(layout)
 
         def make() -> AggregatedReplica:
             return AggregatedReplica(layout, prefill, pace, self.clock, self.ledger, layout.overhead_s)

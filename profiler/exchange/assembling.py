@@ -200,6 +200,7 @@ def _replica(
         kv_fixed_tokens=from_cards.kv_fixed_tokens if own and from_cards else 0.0,
         overhead_s=0.0 if role is Role.DECODE else setting.overhead_s or 0.0,
         handover_s_per_token=from_cards.handover_s_per_token if from_cards and role is Role.PREFILL else 0.0,
+        kv_bytes_per_token=from_cards.kv_bytes_per_token if from_cards else 0.0,
         provenance="",
     )
 

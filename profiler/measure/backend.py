@@ -72,6 +72,7 @@ class Replica:
     start_s: float = 0.0
     bounds: tuple[tuple[Phase, Bounds], ...] = ()
     extrapolated: str = ""
+    kv_bytes_per_token: float = 0.0
 
     def profile(
         self, role: Role, parallelism: Parallelism, surfaces: Mapping[Phase, Surface]
@@ -93,6 +94,7 @@ class Replica:
             kv_fixed_tokens=self.kv_fixed_tokens,
             provenance=self.provenance,
             extrapolated=self.extrapolated,
+            kv_bytes_per_token=self.kv_bytes_per_token,
         )
 
 

@@ -178,6 +178,7 @@ class Endpoint:
             kv_fixed_tokens=prior.kv_fixed_tokens if isinstance(prior, Replica) else 0.0,
             overhead_s=0.0 if role is Role.DECODE else overhead.beside_a_step_s,
             handover_s_per_token=overhead.handover_s_per_token if role is Role.PREFILL else 0.0,
+            kv_bytes_per_token=prior.kv_bytes_per_token if isinstance(prior, Replica) else 0.0,
             provenance=self._provenance(role, dialect, known),
         )
 

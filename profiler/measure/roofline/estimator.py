@@ -69,6 +69,7 @@ class Roofline:
             overhead_s=0.0 if role is Role.DECODE else self.engine.constants.request_s,
             handover_s_per_token=self._handover_s_per_token(parallelism) if role is Role.PREFILL else 0.0,
             handover_steps=self.engine.handover_steps if role is Role.DECODE else 0.0,
+            kv_bytes_per_token=per_token,
             provenance=f"roofline, {self.engine.name} constants fitted on {self.engine.fitted_on}",
         )
 
