@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from models.gpu_pool import PoolShare
 from models.observation import Observation
 from models.prediction import Forecast
 from models.readiness import Readiness
@@ -145,9 +146,10 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Hold one whole tick; `sizing` and `decision` replay from `observation`, `forecast` and `readiness`.
+    """Hold one whole tick; `sizing` and `decision` replay from `observation`, `forecast`, `readiness`, `share`.
 
     `readiness` holds the start-up times that were planned with; a role that is absent had its stated ones.
+    `share` is what the deployment got of the pool of GPUs that it shares with others (`None`: it has none).
     """
 
     tick_id: str
@@ -161,3 +163,4 @@ class Record:
     profile_digest: str
     version: str
     readiness: Mapping[Role, Readiness] = field(default_factory=dict)
+    share: PoolShare | None = None

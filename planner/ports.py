@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from models.decision import Decision, Outcome, Record
+from models.gpu_pool import PoolShare
 from models.observation import Observation
+from models.policy import PlanPolicy
 from models.prediction import Forecast
 from models.readiness import Readiness
 from models.series import Series
@@ -84,6 +86,22 @@ class Actuator(Protocol):
         ...
 
 
+class PoolSeat(Protocol):
+    """Stand for one deployment in a pool of GPUs that it shares; a deployment on its own has none."""
+
+    def claim(self, observation: Observation, forecast: Forecast, plan: PlanPolicy) -> None:
+        """Say what was seen, and what the deployment needs."""
+        ...
+
+    def share(self, now_s: float) -> PoolShare:
+        """Return what it may take at this tick."""
+        ...
+
+    def settle(self, decision: Decision) -> None:
+        """Say what was decided within the share, before it is carried out."""
+        ...
+
+
 class Recorder(Protocol):
     """Keep what happened."""
 
@@ -101,3 +119,4 @@ class Ports:
     actuator: Actuator
     recorder: Recorder
     learner: Learner = field(default_factory=AsStated)
+    seat: PoolSeat | None = None

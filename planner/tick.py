@@ -6,6 +6,7 @@ from types import MappingProxyType
 
 from models.artifact import LayoutProfile
 from models.decision import Decision, Record, Sizing
+from models.gpu_pool import PoolShare, with_share
 from models.observation import Observation
 from models.plan.sizing import size
 from models.policy import TickPolicy
@@ -25,32 +26,61 @@ class Served:
     version: str
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Hold the first half of a tick: what was seen, what start-ups take, and what is expected."""
+
+    now_s: float
+    observation: Observation
+    measured: Mapping[Role, Readiness]
+    forecast: Forecast
+
+
 def tick(now_s: float, ports: Ports, policy: TickPolicy, served: Served) -> Record:
     """Run one tick at `now_s` and return its Record, already handed to the recorder.
 
     Raises ObserveError when not even the pools could be seen; nothing was changed then.
     """
+    return conclude(look(now_s, ports, policy), ports, policy, served)
+
+
+def look(now_s: float, ports: Ports, policy: TickPolicy) -> Look:
+    """Run the first half of a tick: look and predict, and claim GPUs of a shared pool where there is one.
+
+    Raises ObserveError when not even the pools could be seen.
+    """
     observation = ports.observer.observe(now_s)
     ports.forecaster.absorb(observation)
     measured = ports.learner.learn(observation)
+    needed = with_readiness(policy.plan, measured)
     if measured and isinstance(ports.forecaster, FarSighted):
-        needed = with_readiness(policy.plan, measured)
         ports.forecaster.reach(needed.least_reach_s(), needed.hold_horizon_s())
     forecast = ports.forecaster.forecast(now_s)
-    sizing, decision = plan(observation, forecast, policy, served.layouts, measured)
-    outcome = ports.actuator.act(decision, observation)
+    if ports.seat is not None:
+        ports.seat.claim(observation, forecast, needed)
+    return Look(now_s, observation, measured, forecast)
+
+
+def conclude(seen: Look, ports: Ports, policy: TickPolicy, served: Served) -> Record:
+    """Run the second half of a tick: size, decide, act and record, inside the share of a shared pool."""
+    share = None if ports.seat is None else ports.seat.share(seen.now_s)
+    sizing, decision = plan(seen.observation, seen.forecast, policy, served.layouts, seen.measured, share)
+    if ports.seat is not None:
+        ports.seat.settle(decision)
+    outcome = ports.actuator.act(decision, seen.observation)
     record = Record(
-        tick_id=f"{policy.deployment}@{now_s:.3f}",
+        tick_id=f"{policy.deployment}@{seen.now_s:.3f}",
         deployment=policy.deployment,
-        observation=observation,
-        forecast=forecast,
+        observation=seen.observation,
+        forecast=seen.forecast,
         sizing=sizing,
         decision=decision,
         outcome=outcome,
         config_digest=policy.config_digest,
         profile_digest=served.profile_digest,
         version=served.version,
-        readiness=measured,
+        readiness=seen.measured,
+        share=share,
     )
     ports.recorder.record(record)
     return record
@@ -62,11 +92,13 @@ def plan(
     policy: TickPolicy,
     layouts: Mapping[Role, LayoutProfile],
     measured: Mapping[Role, Readiness] = MappingProxyType({}),
+    share: PoolShare | None = None,
 ) -> tuple[Sizing | None, Decision]:
     """Compute the pure middle of a tick; a Record's sizing and decision replay through here.
 
-    `measured` is the Record's `readiness`: start-up times in place of the policy's own.
+    `measured` is the Record's `readiness`: start-up times in place of the policy's own. `share` is the
+    Record's `share` of a pool.
     """
-    known = with_readiness(policy.plan, measured)
+    known = with_share(with_readiness(policy.plan, measured), share)
     sizing = size(observation, forecast, layouts, known)
     return sizing, decide(observation, sizing, known, policy.decide, layouts)

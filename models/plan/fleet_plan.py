@@ -20,23 +20,37 @@ from models.values import Role
 WORTH_RATIO = 0.01
 # What a GPU that changes hands must gain besides, likewise: it serves nobody while it starts.
 MOVE_RATIO = 0.02
+# What a request that is served late is worth, of one that keeps its promise: where no promise can be kept,
+# GPUs still go where most is served, and never at the cost of a tenth as many promises.
+LATE_RATIO = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """Offer one fleet of a deployment: what it takes, and the requests per second that keep their promise."""
+    """Offer one fleet of a deployment: what it takes, and what it does with the demand that is expected.
+
+    `kept_rps` requests per second keep their promise, `served_rps` are served at all.
+    """
 
     gpus: int
     kept_rps: float
     counts: Mapping[Role, int] = field(default_factory=dict)
+    served_rps: float = 0.0
+
+    @property
+    def worth_rps(self) -> float:
+        """Requests per second that keep their promise, and a little for those that are served late."""
+        return self.kept_rps + LATE_RATIO * max(self.served_rps - self.kept_rps, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
     """Say what one deployment asks of a shared pool.
 
-    `ladder` rises in GPUs; its first rung is the floor, its last what the deployment needs. `guaranteed_gpus`
-    are its own as far as it needs them, `running_gpus` what it holds now. A higher `priority` goes first.
+    `ladder` rises in GPUs; its first rung is the floor, its last what the deployment needs, as far as the
+    pool could ever give it: `needed_gpus` is all of it. `guaranteed_gpus` are its own as far as it needs
+    them, `running_gpus` what its owner asks for now, `hold_gpus` what it had better keep where nobody needs
+    it more. A higher `priority` goes first. `widths` are the GPUs of one replica of each role.
     """
 
     deployment: str
@@ -44,6 +58,9 @@ class Claim:
     priority: int = 0
     guaranteed_gpus: int = 0
     running_gpus: int = 0
+    needed_gpus: int = 0
+    hold_gpus: int = 0
+    widths: Mapping[Role, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse a ladder that does not rise."""
@@ -96,7 +113,7 @@ def _divide(claims: Sequence[Claim], free: int) -> list[tuple[Claim, Rung]]:
     """Return the best rungs of claims of one priority, with `free` GPUs beyond what each must get."""
     if sum(c.ladder[-1].gpus - c.ladder[c.least].gpus for c in claims) <= free:
         return [(claim, claim.ladder[-1]) for claim in claims]
-    each = sum(c.ladder[-1].kept_rps for c in claims) / max(sum(c.ladder[-1].gpus for c in claims), 1)
+    each = sum(c.ladder[-1].worth_rps for c in claims) / max(sum(c.ladder[-1].gpus for c in claims), 1)
     # best[g]: the most that the claims so far are worth with g GPUs beyond their least.
     best = np.zeros(free + 1)
     taken: list[NDArray[np.intp]] = []
@@ -122,6 +139,6 @@ def _worth(claim: Claim, each: float) -> tuple[Floats, list[int]]:
     rungs = claim.ladder[claim.least :]
     gpus = np.array([rung.gpus for rung in rungs], dtype=np.float64)
     moved = np.abs(gpus - claim.running_gpus)
-    kept = np.array([rung.kept_rps for rung in rungs])
-    worth = kept - each * (WORTH_RATIO * gpus + MOVE_RATIO * moved)
+    worth = np.array([rung.worth_rps for rung in rungs])
+    worth = worth - each * (WORTH_RATIO * gpus + MOVE_RATIO * moved)
     return worth, [int(n) for n in gpus - gpus[0]]
