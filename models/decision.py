@@ -12,11 +12,28 @@ from models.values import Binding, Role
 
 
 @dataclass(frozen=True, slots=True)
+class Bill:
+    """Say what a fleet costs an hour, in the user's currency: its GPUs, and the misses that have a price."""
+
+    gpu_per_h: float
+    miss_per_h: float
+
+    @property
+    def per_h(self) -> float:
+        """Both together."""
+        return self.gpu_per_h + self.miss_per_h
+
+
+@dataclass(frozen=True, slots=True)
 class Attained:
-    """Say which share of arrivals is predicted to keep its promise: per class, and over all classes."""
+    """Say which share of arrivals is predicted to keep its promise: per class, and over all classes.
+
+    `bill` is what the fleet costs, where every GPU has a price.
+    """
 
     attainment: Mapping[str, float]
     expected_attainment: float
+    bill: Bill | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +65,8 @@ class Sizing:
 
     `attainment` is the predicted share of arrivals per class that keep their promise with the target fleet;
     `target_attainment` what was aimed at; `extrapolated` whether a surface was read outside its grid.
+    `bill` is what the target fleet costs, where every GPU has a price. `demand_quantile` is the quantile of
+    the forecast up to which it keeps every promise to its target (0: not even at the lowest level).
     """
 
     roles: Mapping[Role, RoleSizing]
@@ -55,6 +74,8 @@ class Sizing:
     expected_attainment: float
     target_attainment: float
     extrapolated: bool = False
+    bill: Bill | None = None
+    demand_quantile: float | None = None
 
     def replicas(self) -> dict[Role, int]:
         """Return the target count per role."""

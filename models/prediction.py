@@ -45,6 +45,11 @@ class Forecast:
     reasons: tuple[str, ...] = ()
 
     @property
+    def levels(self) -> tuple[float, ...]:
+        """The quantile levels of the paths; empty when nothing can be said."""
+        return next((s.levels for c in self.signals.values() for s in c.values()), ())
+
+    @property
     def trusted(self) -> bool:
         """Whether no signal fell back to its recent values."""
         return bool(self.signals) and all(

@@ -1,8 +1,10 @@
 """Say in one sentence why a role needs what it needs, in figures."""
 
 import math
+from collections.abc import Mapping
 
 from models.capacity.fleet import FleetModel
+from models.plan.bill import weighed
 from models.plan.need import Need
 from models.plan.reasons import Reasons
 from models.plan.scenarios import Scenarios
@@ -28,9 +30,11 @@ def explain(
     text = f"{_demand(role, ahead, model, forecast)} needs {_replicas(wanted)}"
     limit = reasons.limits[role]
     if limit in (Binding.BUDGET, Binding.TOPOLOGY, Binding.FLOOR, Binding.CEILING, Binding.LAYOUT):
-        text += _cap(limit, wanted, count, policy, role, model)
+        text += _cap(limit, wanted, need.affordable, policy, role, model)
     elif limit is Binding.BACKLOG:
         text += f" to work the queue off within {show_duration(policy.backlog_recover_s)}"
+    elif limit is Binding.PRICE:
+        text += f" for the least cost: {weighed(role, reasons, policy.currency)}"
     else:
         text += f" for {_promise(limit, policy.classes)}"
     return "; ".join(
@@ -88,11 +92,20 @@ def _promise(limit: Binding, classes: tuple[RequestClass, ...]) -> str:
     return f"{limit.upper()} {show_duration(tightest)}" if tightest is not None else limit.value
 
 
-def _cap(limit: Binding, wanted: int, count: int, policy: PlanPolicy, role: Role, model: FleetModel) -> str:
-    pool = policy.pools[role]
+def _cap(
+    limit: Binding,
+    wanted: int,
+    counts: Mapping[Role, int],
+    policy: PlanPolicy,
+    role: Role,
+    model: FleetModel,
+) -> str:
+    pool, count = policy.pools[role], counts[role]
     match limit:
         case Binding.BUDGET:
-            return f"; the {policy.budget_said()} caps {wanted} to {count}"
+            bound = policy.tightest(role, counts, {r: each.gpus for r, each in model.layouts.items()})
+            said = bound.name if bound is not None else policy.budget_said()
+            return f"; the {said} caps {wanted} to {count}"
         case Binding.TOPOLOGY:
             return f"; the nodes hold {count}"
         case Binding.CEILING:

@@ -9,7 +9,10 @@ from models.capacity.fleet import FleetModel
 from models.decision import RoleSizing, Sizing
 from models.observation import Observation
 from models.plan.backlog import backlog_rps, standing_rps
+from models.plan.bill import billed
 from models.plan.need import Need
+from models.plan.price import PricedSearch, priced_need
+from models.plan.quantile import demand_quantile
 from models.plan.reasons import find_reasons
 from models.plan.scenarios import Scenarios, scenarios
 from models.plan.search import Bounds, FleetSearch
@@ -49,11 +52,12 @@ def size(
     median = np.zeros(len(ahead.weights))
     median[len(median) // 2] = 1.0
     calm = FleetSearch(search.model, median, policy.targets())
-    reasons = find_reasons(search, need, policy, without_queue)
+    least = PricedSearch(calm, policy) if policy.by_price else calm
+    reasons = billed(find_reasons(search, need, policy, without_queue), need, search, policy)
     roles = {
         role: RoleSizing(
             target=count,
-            lower=min(max(calm.alone(role), policy.pools[role].min_replicas), count),
+            lower=min(max(least.alone(role), policy.pools[role].min_replicas), count),
             upper=max(held[role], count),
             uncapped=need.alone[role],
             binding=reasons.limits[role],
@@ -65,7 +69,15 @@ def size(
         for role, count in need.affordable.items()
     }
     here, extrapolated = reasons.here, search.model.extrapolated
-    return Sizing(roles, here.attainment, here.expected_attainment, policy.attainment, extrapolated)
+    return Sizing(
+        roles,
+        here.attainment,
+        here.expected_attainment,
+        policy.attainment,
+        extrapolated,
+        here.bill,
+        demand_quantile(search, need.affordable, forecast.levels),
+    )
 
 
 def bind(ahead: Scenarios, layouts: Mapping[Role, LayoutProfile], policy: PlanPolicy) -> FleetSearch:
@@ -75,13 +87,15 @@ def bind(ahead: Scenarios, layouts: Mapping[Role, LayoutProfile], policy: PlanPo
 
 def find_need(search: FleetSearch, policy: PlanPolicy, running: Mapping[Role, int] | None = None) -> Need:
     """Find the counts that one search's scenarios need, free of bounds and then inside them."""
+    priced = priced_need(search, policy, running) if policy.by_price else None
+    if priced is not None:
+        return priced
     alone = {role: search.alone(role) for role in search.roles}
     together = search.cheapest(alone, running, policy.start_cost())
     gpus = {role: search.model.layouts[role].gpus for role in search.roles}
     bounds = {role: _bounds(role, together[role], gpus[role], policy) for role in search.roles}
     wanted = {role: min(max(together[role], b.low), b.high) for role, b in bounds.items()}
-    cost = sum(gpus[role] * n for role, n in wanted.items())
-    within_budget = policy.budget_gpus is None or cost <= policy.budget_gpus
+    within_budget = policy.within(wanted, gpus)
     if within_budget and policy.placeable(wanted, gpus):
         return Need(alone, together, wanted, wanted)
     room = {role: Bounds(b.low, min(b.high, wanted[role] + 8)) for role, b in bounds.items()}
@@ -97,9 +111,8 @@ def _bounds(role: Role, wanted: int, gpus: int, policy: PlanPolicy) -> Bounds:
     """Return floor and ceiling: the user's, and what the whole budget would buy of this role."""
     pool = policy.pools[role]
     high = pool.max_replicas if pool.max_replicas is not None else max(wanted, pool.min_replicas) + 64
-    if policy.budget_gpus is not None:
-        high = max(min(high, policy.budget_gpus // gpus), pool.min_replicas)
-    return Bounds(pool.min_replicas, high)
+    most = (limit.gpus // gpus for limit in policy.limits() if role in limit.roles)
+    return Bounds(pool.min_replicas, max(min([high, *most]), pool.min_replicas))
 
 
 def _over_the_hold(
@@ -126,6 +139,6 @@ def _hold(
     """
     if need.cut_by is not None:
         return need.affordable
-    if not search.by_layout and search.reaches_under(longer.loads, need.together):
+    if not (search.by_layout or policy.by_price) and search.reaches_under(longer.loads, need.together):
         return need.affordable
     return find_need(bind(longer, search.model.layouts, policy), policy, running).affordable
