@@ -19,7 +19,7 @@ def demand_quantile(search: FleetSearch, counts: Mapping[Role, int], levels: Seq
         return None
     aims = np.array([search.aims[name] for name in search.model.names])
     comes = search.model.rates > 0
-    gaps = np.where(comes, search.model.attainment(counts) - aims, 0.0).min(axis=-1)
+    gaps = np.where(comes, search.attainment(counts) - aims, 0.0).min(axis=-1)
     short = np.flatnonzero(gaps < -1e-9)
     if short.size == 0:
         return levels[-1]

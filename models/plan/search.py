@@ -76,11 +76,11 @@ class FleetSearch:
         heavier = loads.at_most(self.model.loads)
         if not heavier.any(axis=1).all():
             return False
-        attained = self._attainment(counts)[heavier.argmax(axis=1)]
+        attained = self.attainment(counts)[heavier.argmax(axis=1)]
         mass = loads.rate_rps * self.weights[:, None]
         return bool(((mass * attained).sum(axis=0) >= self._least * mass.sum(axis=0)).all())
 
-    def _attainment(self, counts: Mapping[Role, int]) -> Floats:
+    def attainment(self, counts: Mapping[Role, int]) -> Floats:
         """Return what a fleet attains, shape (scenarios, classes); the one found last was just evaluated."""
         if self._found is not None and self._found[0] == counts:
             return self._found[1]
