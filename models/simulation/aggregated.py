@@ -96,15 +96,26 @@ class AggregatedReplica(DecodeReplica):
         while waiting and self._batch + len(taken) < self._seqs:
             request = waiting[0]
             tokens = ledger.prefill_tokens[request]
-            need = ledger.isl_tokens[request] + ledger.osl_tokens[request] + self._fixed
-            if (taken and total + tokens > budget) or self._reserved + need > self._capacity:
+            if (taken and total + tokens > budget) or not self._room_for(request, taken):
                 break
             taken.append(waiting.popleft())
-            self._reserved += need
+            self._reserved += self._need(request)
             total += tokens
             squared += tokens * tokens
         self.expected += len(taken)
         return taken, total, squared
+
+    def _need(self, request: int) -> float:
+        """Return the place that a whole request takes in the cache."""
+        return self._ledger.isl_tokens[request] + self._ledger.osl_tokens[request] + self._fixed
+
+    def _room_for(self, request: int, taken: "array[int]") -> bool:
+        """Say if a prompt fits the cache; room for those taken before it is spoken for already."""
+        return self._reserved + self._need(request) <= self._capacity
+
+    def _left(self, request: int) -> int:
+        """Return the tokens that a request still wants."""
+        return self._ledger.osl_tokens[request]
 
     def _mixed(self, now_s: float, taken: "array[int]") -> None:
         """End an iteration: its prompts have their first token and step from now on."""
@@ -115,7 +126,7 @@ class AggregatedReplica(DecodeReplica):
         alone = array("q")
         for request in taken:
             ledger.first_token_s[request] = token_s
-            if ledger.osl_tokens[request] == 1:
+            if self._left(request) == 1:
                 alone.append(request)
                 continue
             self._enter(request, 0.0)
@@ -143,9 +154,9 @@ class AggregatedReplica(DecodeReplica):
         return ledger.isl_tokens[request] + 1 + self._steps(ledger.osl_tokens[request] - 1) * self._accepted
 
     def _release(self, request: int, token_s: float) -> None:
-        """Finish a request of one token, which never steps."""
+        """Finish a request that wanted one token more, and so never steps."""
         ledger = self._ledger
-        tokens = ledger.isl_tokens[request] + 1
+        tokens = ledger.isl_tokens[request] + ledger.osl_tokens[request]
         self._reserved -= tokens + self._fixed
         self.loads[self.position] -= tokens
         ledger.finish_s[request] = token_s

@@ -136,7 +136,7 @@ class DecodeReplica:
         begin = ceil(self._step - EXACT)
         heappush(self._ends, (begin + self._handover + self._steps(ledger.osl_tokens[request]), request))
         self._batch += 1
-        # Less what the clock will count until the boundary: a batch that never empties would keep it for good.
+        # Less what the clock counts until the boundary: a batch that never empties would keep it for good.
         self._context += ledger.isl_tokens[request] - (begin - self._step) * self._accepted
         self._reserved += need
 

@@ -1,6 +1,6 @@
 """Run a workload through a fleet of simulated replicas."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from models.simulation.decode import DecodeReplica
 from models.simulation.ledger import REJECTED, Flags, Ledger
 from models.simulation.pace import PrefillPace, step_pace
 from models.simulation.pool import Pool
+from models.simulation.preemption import PreemptingAggregated, PreemptingReplica
 from models.simulation.prefill import PrefillReplica
 from models.simulation.router import choice
 from models.simulation.workload import Workload
@@ -196,7 +197,11 @@ class Fleet:
         layout, startup_s = self.plan.layouts[Role.DECODE], self.plan.startup_s[Role.DECODE]
         pace, overhead_s = step_pace(layout), self.plan.layouts[Role.PREFILL].overhead_s
 
+        recompute_s = self._recompute_s(layout)
+
         def make() -> DecodeReplica:
+            if layout.features.preempts:
+                return PreemptingReplica(layout, pace, self.clock, self.ledger, overhead_s, recompute_s)
             return DecodeReplica(layout, pace, self.clock, self.ledger, overhead_s)
 
         return Pool(self.clock, startup_s, layout.gpus, make, choice(self.plan.router, self.plan.seed + 1))
@@ -206,9 +211,22 @@ class Fleet:
         prefill, pace = PrefillPace(layout), step_pace(layout)
 
         def make() -> AggregatedReplica:
+            if layout.features.preempts:
+                return PreemptingAggregated(layout, prefill, pace, self.clock, self.ledger, layout.overhead_s)
             return AggregatedReplica(layout, prefill, pace, self.clock, self.ledger, layout.overhead_s)
 
         return Pool(self.clock, startup_s, layout.gpus, make, choice(self.plan.router, self.plan.seed))
+
+    def _recompute_s(self, layout: LayoutProfile) -> Callable[[int], float]:
+        """Return the time in which a decode replica reads so many tokens again.
+
+        Where its own prefill is not in the profile its GPUs are taken to be as fast as those that prefill.
+        """
+        if layout.prefill is not None:
+            return PrefillPace(layout).alone
+        other = self.plan.layouts[Role.PREFILL]
+        alone, share = PrefillPace(other).alone, other.gpus / layout.gpus
+        return lambda tokens: alone(tokens) * share
 
     def _hopeless(self, workload: Workload) -> Flags:
         """Mark the requests whose KV cache exceeds what one replica holds."""

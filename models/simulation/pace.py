@@ -13,8 +13,8 @@ def step_pace(layout: LayoutProfile) -> "StepPace":
 class StepPace:
     """Read the time of one decode step, as `Surface.at` does, from one cached line per batch size.
 
-    Batches are whole numbers, so that the interpolation over batch is done once for each of them. A step takes
-    the surface's seconds per token for each token that it emits.
+    Batches are whole numbers, so that the interpolation over batch is done once for each of them. A step
+    takes the surface's seconds per token for each token that it emits.
     """
 
     __slots__ = ("_accepted", "_axis", "_floor_s", "_last", "_lines", "_surface")
