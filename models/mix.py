@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 _EVEN_BITS = 4
 
@@ -123,6 +123,11 @@ class RequestMix:
                 for a in m.atoms
             )
         )
+
+    @property
+    def columns(self) -> NDArray[np.float64]:
+        """ISL, OSL and weight of each atom, shape (atoms, 3)."""
+        return np.array([(a.isl_tokens, a.osl_tokens, a.weight) for a in self.atoms])
 
     @property
     def mean_isl_tokens(self) -> float:

@@ -7,8 +7,10 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 
 from models.artifact import LayoutProfile
+from models.capacity.batches import BATCH_WEIGHT, cells
 from models.capacity.decode import DecodeState
-from models.capacity.fleet import BATCH_WEIGHT, FleetModel, Floats, Steps, batch_points
+from models.capacity.fleet import FleetModel, Floats
+from models.capacity.kept import Steps
 from models.capacity.load import ClassLoad
 from models.capacity.mixed import MixedSteps
 from models.capacity.predict import Prediction, describe
@@ -59,7 +61,7 @@ class _Flow:
     decoding: float
     rate_rps: float
     state: DecodeState
-    itl_s: Floats
+    edges_s: Floats
     tail: WaitTail
     held: float
 
@@ -106,23 +108,23 @@ class _Loop:
     def flow(self, decoding: float) -> _Flow | None:
         """Return the flow with so many users in decode; None when prefill cannot keep it up."""
         state = self._batch(decoding)
-        points, _ = batch_points(state)
+        edges = cells(state).edges
         extra_s = 0.0
         if self.model.aggregated:
             # An iteration that holds prompts carries a step of the batch along, beyond an idle one.
             extra_s = self.model.curve.at(float(state.batch)) - self.model.curve.at(1.0)
         most_rps = self.prefills / (self.work_s + extra_s / self.full_prompts)
         if self.model.aggregated:
-            rate = self._mixed_rate(decoding, points, most_rps)
-            itl_s = self._mixed(rate, points).itl_s(points)
+            rate = self._mixed_rate(decoding, edges, most_rps)
+            edges_s = self._mixed(rate, edges).itl_s(edges)
         else:
-            itl_s = self.model.curve.over(points)
-            rate = decoding / (self.stay_steps * float(itl_s @ BATCH_WEIGHT))
+            edges_s = self.model.curve.over(edges)
+            rate = decoding / (self.stay_steps * _mean(edges_s))
         if rate >= most_rps:
             return None
-        tail = self._tail(rate, extra_s, float(itl_s @ BATCH_WEIGHT))
+        tail = self._tail(rate, extra_s, _mean(edges_s))
         held = decoding + rate * (self.fixed_s + float(tail.mean_s))
-        return _Flow(decoding, rate, state, itl_s, tail, held)
+        return _Flow(decoding, rate, state, edges_s, tail, held)
 
     def waits(self, flow: _Flow) -> WaitTail:
         """Return the wait for prefill; users whom the fleet cannot carry wait on top.
@@ -148,9 +150,13 @@ class _Loop:
     def steps(self, flow: _Flow) -> Steps:
         """Return the decode batch; nobody who got so far waits for a place in it."""
         used = min(flow.decoding / self.places, 1.0)
-        itl_s = flow.itl_s[None, :]
-        batch = np.reshape(flow.state.batch, 1)
-        return Steps(itl_s, np.ones_like(itl_s, dtype=bool), np.array([True]), np.array([used]), batch)
+        batch, edges_s = np.reshape(flow.state.batch, 1), flow.edges_s[None, :]
+        places, yes, apart = (
+            np.ones((1, BATCH_WEIGHT.size)),
+            np.array([True]),
+            np.array([float(self.decodes)]),
+        )
+        return Steps(edges_s, places, yes, np.array([used]), batch, np.zeros(1), self.model.apart(apart))
 
     def _batch(self, decoding: float) -> DecodeState:
         """Return the batch that a decoding user is part of on one replica, itself included."""
@@ -164,24 +170,24 @@ class _Loop:
             seen = max((1.0 + others) / self.decodes, 1.0)
         seen = min(seen, curve.limit)
         yes, none = np.array(True), np.zeros(())
-        spread = np.asarray(math.sqrt(varied))
-        return DecodeState(np.asarray(seen), spread, curve.limit, yes, curve.kv_bound, none)
+        met, spread = np.asarray(seen), np.asarray(math.sqrt(varied))
+        return DecodeState(met, met, spread, curve.limit, yes, curve.kv_bound, none, none)
 
     def _varied(self, decoding: float) -> float:
         """Return the variance of the number of others in decode: each is there or is not, on its own."""
         return max(self.others * decoding * (1.0 - decoding / self.users), 0.0)
 
-    def _mixed(self, rate_rps: float, points: Floats) -> MixedSteps:
+    def _mixed(self, rate_rps: float, edges: Floats) -> MixedSteps:
         """Return the steps of a decoding user among the prompts of the others."""
-        spread = self._spread(rate_rps, float(self.model.curve.over(points) @ BATCH_WEIGHT))
+        spread = self._spread(rate_rps, _mean(self.model.curve.over(edges)))
         met_rps = self.other_decoders * rate_rps / self.prefills
         return MixedSteps(self.model.curve, self._prompts(met_rps, spread))
 
-    def _mixed_rate(self, decoding: float, points: Floats, most_rps: float) -> float:
+    def _mixed_rate(self, decoding: float, edges: Floats, most_rps: float) -> float:
         """Solve n = x * OSL * ITL(n, x): the prompts of the rate itself slow the steps."""
 
         def beyond(rate_rps: float) -> float:
-            itl_s = float(self._mixed(rate_rps, points).itl_s(points) @ BATCH_WEIGHT)
+            itl_s = _mean(self._mixed(rate_rps, edges).itl_s(edges))
             return rate_rps * self.stay_steps * itl_s / decoding - 1.0
 
         return _crossing(beyond, most_rps)
@@ -226,6 +232,11 @@ class _Loop:
             return shared
         together_s = (prompts.together - 1.0) * prompts.more_s
         return _steady(1.0 / np.maximum(shared.mean_s, 1e-12), together_s, shared.utilisation)
+
+
+def _mean(edges_s: Floats) -> float:
+    """Return the mean over cells of a batch, from their edges."""
+    return float((edges_s[..., 1:] + edges_s[..., :-1]) @ BATCH_WEIGHT) / 2.0
 
 
 def _steady(

@@ -1,7 +1,7 @@
 """Predict attainment of a fleet: waiting, prefill and decode together, per class and load scenario."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import fields
 from functools import partial
 from typing import Any, TypeVar
 
@@ -9,52 +9,22 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from models.artifact import LayoutProfile
-from models.capacity.decode import DecodeState, decode_curve, peakedness
+from models.capacity.batches import BATCH_WEIGHT, cells
+from models.capacity.decode import decode_curve
+from models.capacity.kept import Steps, kept_share, request_group
 from models.capacity.load import ClassLoad, Loads
 from models.capacity.mixed import MixedSteps
-from models.capacity.prefill import PrefillWork, PromptLoad, blend, prefill_work
+from models.capacity.prefill import PromptLoad, blend, prefill_work
 from models.capacity.rows import Rows
 from models.capacity.waiting import WaitTail, bulk, busy_share, wait_tail
-from models.mix import RequestMix
-from models.values import Binding, Role, Router, Slo
+from models.values import Binding, Role, Router
 
 Floats = NDArray[np.float64]
 # Replicas of a role: a number, or an array with an element per fleet.
 Counts = TypeVar("Counts")
 
-# Points of a standard normal that stand for the decode batch, with their probabilities: fine in the upper
-# tail, where promises break (bins between the 0, 10, 30, 50, 70, 85, 95, 99 and 100 % quantiles).
-_BATCH_Z = np.array([-1.755, -0.853, -0.253, 0.253, 0.764, 1.295, 1.924, 2.665])
 # The utilisation that a throughput-only class may count on: nearer to 1 a queue outlasts every forecast.
 SUSTAINED = 0.97
-BATCH_WEIGHT = np.array([0.10, 0.20, 0.20, 0.20, 0.15, 0.10, 0.04, 0.01])
-
-
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """Hold decode batches, an element per fleet and scenario; `itl_s` and `admitted` have points behind that.
-
-    `admitted` says at which points the batch is within the limit: beyond it a request waits for a place.
-    `weight` is the probability of each point.
-    """
-
-    itl_s: Floats
-    admitted: NDArray[np.bool_]
-    stable: NDArray[np.bool_]
-    utilisation: Floats
-    batch: Floats
-    weight: Floats = field(default_factory=lambda: BATCH_WEIGHT)
-
-
-@dataclass(frozen=True, slots=True)
-class _ClassArrays:
-    """Hold one class: its promise, its prompts, and the decode steps to the first token and to the last."""
-
-    slo: Slo
-    work: PrefillWork
-    osl_tokens: Floats
-    first_steps: float
-    all_steps: Floats
 
 
 class FleetModel:
@@ -89,14 +59,22 @@ class FleetModel:
         )
         # The first streamed token comes out of the first decode step, behind those of the hand-over.
         self.first_steps = 1.0 + (0.0 if self.aggregated else self.decode_layout.handover_steps)
-        self.classes = tuple(
-            _arrays(self.prefill_layout, slo, mix, self.first_steps)
-            for slo, mix in zip((c.slo for c in loads.classes), loads.mixes, strict=True)
-        )
         middle = self.decode_rates[len(loads) // 2].tolist()
         self.curve = decode_curve(self.decode_layout, list(zip(middle, loads.mixes, strict=True)))
-        self.extrapolated = self.curve.extrapolated or any(c.work.extrapolated for c in self.classes)
         self.osl_tokens = np.array([mix.mean_osl_tokens for mix in loads.mixes])
+        tokens, requests = float(middle @ self.osl_tokens), sum(middle)
+        self.classes = tuple(
+            request_group(
+                slo,
+                mix,
+                prefill_work(self.prefill_layout, mix),
+                self.curve,
+                tokens / max(requests, 1e-9),
+                self.first_steps,
+            )
+            for slo, mix in zip((c.slo for c in loads.classes), loads.mixes, strict=True)
+        )
+        self.extrapolated = self.curve.extrapolated or any(c.work.extrapolated for c in self.classes)
         works = [c.work for c in self.classes]
         self.work_s = np.array([work.mean_service_s for work in works])
         self.iteration_s = np.array([work.mean_alone_s for work in works]) - self.prefill_layout.overhead_s
@@ -131,11 +109,11 @@ class FleetModel:
         """Take this fleet's queue and batch as given, where they do not follow from an open load."""
         self._waits.put(
             self.prefill_count(fleet),
-            (waits.probability, waits.rate_per_s, waits.utilisation, waits.residual_s, waits.shared_s),
+            tuple(getattr(waits, f.name) for f in fields(waits)),
         )
         self._steps.put(
             self.decode_count(fleet),
-            (steps.itl_s, steps.admitted, steps.stable, steps.utilisation, steps.batch),
+            tuple(getattr(steps, f.name) for f in fields(steps)),
         )
 
     def attainment(self, fleet: Mapping[Role, ArrayLike]) -> Floats:
@@ -156,7 +134,7 @@ class FleetModel:
             if c.slo.throughput_only:
                 out[..., i] = served
             else:
-                kept = _kept(c, waits, steps, c.slo.ttft_s, c.slo.itl_s, c.slo.e2e_s)
+                kept = kept_share(c, waits, steps, c.slo.ttft_s, c.slo.itl_s, c.slo.e2e_s)
                 out[..., i] = alive * kept
         return out
 
@@ -191,11 +169,12 @@ class FleetModel:
     def _unbounded(self) -> tuple[WaitTail, Steps]:
         """Return the queue and batch of an unbounded fleet: no wait, every sequence decodes alone.
 
-        One scenario stands for all of them, and one point for the whole batch.
+        One scenario stands for all of them.
         """
         none, one = np.zeros(1), np.ones(1)
-        itl, yes = np.array([[self.curve.at(1.0)]]), one > none
-        return WaitTail(none, one, none, none, none), Steps(itl, yes[:, None], yes, none, one, one)
+        alone_s = np.full((1, BATCH_WEIGHT.size + 1), self.curve.at(1.0))
+        steps = Steps(alone_s, np.ones((1, BATCH_WEIGHT.size)), one > none, none, one, none, none)
+        return WaitTail(none, one, none, none, none), steps
 
     def bindings(self, fleets: Mapping[Role, Mapping[Role, int]]) -> dict[Role, Binding]:
         """Name, per role, what its fleet would break first: the limit whose removal helps attainment most."""
@@ -222,7 +201,7 @@ class FleetModel:
         for i, c in enumerate(self.classes):
             value = getattr(c.slo, limit)
             if value is not None:
-                kept = _kept(c, waits, steps, **{limit: value})
+                kept = kept_share(c, waits, steps, **{limit: value})
                 total += (self.rates[:, i] * (1.0 - kept)).sum(axis=-1)
         return total
 
@@ -244,24 +223,30 @@ class FleetModel:
 
     def _evaluate_steps(self, replicas: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
         servers = replicas[:, None].astype(float)
-        sharing = servers if self.router is Router.LOAD else 1.0
-        spread = peakedness(
-            self.arrival_cv2 / servers if self.router is Router.ROUND_ROBIN else self.arrival_cv2
-        )
+        sharing = self.curve.sharing(self.router, servers, self.arrival_cv2)
         tokens = self.decode_rates @ self.osl_tokens / servers
         if self.aggregated:
             # Batches are tried along an axis behind those of counts and scenarios.
             one, rate_rps = self._blend, self._blend.rate_rps / servers
             prompts = PromptLoad(rate_rps[..., None], one.alone_s[:, None], one.further_s[:, None])
             mixed = MixedSteps(self.curve, prompts)
-            state = mixed.settle(tokens[..., None], spread, sharing)
-            points, admitted = batch_points(state)
-            itl = mixed.itl_s(points)
+            state = mixed.settle(tokens[..., None], sharing)
+            cut = cells(state)
+            itl = mixed.itl_s(cut.edges)
         else:
-            state = self.curve.settle(tokens, spread, sharing)
-            points, admitted = batch_points(state)
-            itl = self.curve.over(points)
-        return itl, admitted, state.stable, state.utilisation, state.batch
+            state = self.curve.settle(tokens, sharing)
+            cut = cells(state)
+            itl = self.curve.over(cut.edges)
+        tilted = self.apart(servers)
+        return itl, cut.admitted, state.stable, state.utilisation, state.batch, state.gain * tilted, tilted
+
+    def apart(self, servers: Floats) -> Floats:
+        """Return which part of what happens to a replica's batch stays there: 1 where nothing balances.
+
+        A router that balances tokens gives a long context the fewer neighbours, and mends what departures left
+        uneven with the next arrival, which any replica may get.
+        """
+        return 1.0 / servers if self.router is Router.LOAD else np.ones_like(servers)
 
     def _prompts(self, servers: Floats) -> PromptLoad:
         """Return what each of so many replicas gets to prefill, per scenario along the last axis."""
@@ -274,44 +259,3 @@ class FleetModel:
     def decode_count(self, fleet: Mapping[Role, Counts]) -> Counts:
         """Return the replicas that decode."""
         return fleet[Role.AGGREGATED if self.aggregated else Role.DECODE]
-
-
-def batch_points(state: DecodeState) -> tuple[Floats, NDArray[np.bool_]]:
-    """Return the batches at which states are integrated, and which are within the limit: (..., points)."""
-    mean, width = np.asarray(state.batch)[..., None], np.asarray(state.spread)[..., None]
-    wanted = np.maximum(mean + width * _BATCH_Z, 1.0)
-    return np.minimum(wanted, state.limit), wanted <= state.limit
-
-
-def _arrays(layout: LayoutProfile, slo: Slo, mix: RequestMix, first_steps: float) -> _ClassArrays:
-    work = prefill_work(layout, mix)
-    osl = np.array([atom.osl_tokens for atom in mix.atoms])
-    return _ClassArrays(slo, work, osl, first_steps, first_steps + np.maximum(osl - 1.0, 0.0))
-
-
-def _kept(
-    c: _ClassArrays,
-    waits: WaitTail,
-    steps: Steps,
-    ttft_s: float | None = None,
-    itl_s: float | None = None,
-    e2e_s: float | None = None,
-) -> Floats:
-    """Integrate P(all stated limits kept) over batch points and atoms, shape (..., scenarios).
-
-    They share one batch and one wait, so the joint probability is taken given both, not as a product.
-    """
-    itl = steps.itl_s[..., None]
-    kept = np.ones((1, c.work.weight.size))
-    if ttft_s is not None or e2e_s is not None:
-        slack = np.full((1, 1), np.inf)
-        if ttft_s is not None:
-            slack = (ttft_s - c.work.alone_s) - c.first_steps * itl
-        if e2e_s is not None:
-            slack = np.minimum(slack, (e2e_s - c.work.alone_s) - c.all_steps * itl)
-        in_time = steps.admitted[..., None] & (slack >= 0.0)
-        kept = in_time * (1.0 - waits.beyond(np.maximum(slack, 0.0)))
-    if itl_s is not None:
-        kept = kept * (itl <= itl_s)
-    result: Floats = kept @ c.work.weight @ steps.weight
-    return result

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.capacity.decode import DecodeCurve, DecodeState
+from models.capacity.decode import DecodeCurve, DecodeState, Sharing
 from models.capacity.prefill import PromptLoad
 
 Floats = NDArray[np.float64]
@@ -35,36 +35,42 @@ class MixedSteps:
         longest: Floats = np.maximum(1.0 / per_s, step)
         return longest
 
-    def settle(self, steps_per_s: Floats, peakedness: Floats | float, sharing: Floats | float) -> DecodeState:
-        """Solve n = x * ITL(n), ITL with the prompts' share of time; the smallest batch that balances.
+    def settle(self, steps_per_s: Floats, sharing: Sharing) -> DecodeState:
+        """Solve n = x * ITL(n + s), ITL with the prompts' share of time; the smallest batch that balances.
 
         `steps_per_s` has a last axis of one element, as the prompts have, for the batches that are tried. The
         smallest root rises with x and with the prompts' rate, so more load never looks lighter. Without
-        a root up to the limit the replica is not stable.
+        a root up to the limit the replica is not stable. What the router leaves uneven, s of `Sharing`, is
+        taken as if steps did not feed back on it: at most one sequence.
         """
-        limit, kv_bound = self.curve.limit, self.curve.kv_bound
+        curve, steps = self.curve, steps_per_s[..., 0]
+        limit, alone_s = curve.limit, curve.itl_s[0]
         used = (steps_per_s * self.itl_s(np.array([limit])) / limit)[..., 0]
+        mixed, rounding = sharing.extra(steps, alone_s), sharing.rounding(steps, alone_s)
+        more = np.minimum(sharing.pooled + rounding + mixed, 1.0)
         coarse = np.geomspace(1.0, max(limit, 1.0 + 1e-9), _COARSE)
-        stable, low, high = self._enclosing(coarse, steps_per_s)
-        _, low, high = self._enclosing(np.linspace(low, high, _FINE, axis=-1), steps_per_s)
+        stable, low, high = self._enclosing(coarse, steps_per_s, more)
+        _, low, high = self._enclosing(np.linspace(low, high, _FINE, axis=-1), steps_per_s, more)
         ends = self.itl_s(np.stack([low, high], axis=-1))
-        width, steps = high - low, steps_per_s[..., 0]
+        width = high - low
         slope = np.where(width > 0, (ends[..., 1] - ends[..., 0]) / np.maximum(width, 1e-12), 0.0)
-        gain = 1.0 - steps * slope
-        crossing = steps * (ends[..., 0] - slope * low) / np.where(gain > 0, gain, 1.0)
+        gain = np.minimum(steps * slope, 0.99)
+        crossing = (steps * (ends[..., 0] - slope * low) + more) / (1.0 - gain)
         # A batch of less than 1 is left as it is: its sequence decodes alone.
         inside = np.where(width > 0, np.clip(crossing, low, high), crossing)
-        batch = np.where(stable, np.where(gain > 0, inside, high), limit)
-        spread = np.sqrt(peakedness * batch / (1.0 - np.minimum(steps * slope, 0.99)) / sharing)
+        seen = np.where(stable, np.where(steps * slope < 1.0, inside, high), limit)
         used = np.where(stable, np.minimum(used, 1.0), np.maximum(used, 1.0))
-        return DecodeState(batch, np.where(stable, spread, 0.0), limit, stable, kv_bound, used)
+        batch = np.maximum(seen - more, 0.0)
+        return curve.settled(stable, used, batch, np.maximum(seen, 1.0), gain, sharing.pooled, mixed)
 
-    def _enclosing(self, grid: Floats, steps_per_s: Floats) -> tuple[NDArray[np.bool_], Floats, Floats]:
-        """Say if n overtakes x * ITL(n) on rising grids, and between which two neighbours.
+    def _enclosing(
+        self, grid: Floats, steps_per_s: Floats, more: Floats
+    ) -> tuple[NDArray[np.bool_], Floats, Floats]:
+        """Say if n overtakes x * ITL(n) + s on rising grids, and between which two neighbours.
 
         Both are the first of the grid where n is ahead from the start, and the last two where it never is.
         """
-        enough: NDArray[np.bool_] = grid >= steps_per_s * self.itl_s(grid)
+        enough: NDArray[np.bool_] = grid >= steps_per_s * self.itl_s(grid) + more[..., None]
         found = np.asarray(enough.any(axis=-1))
         last = np.where(found, np.argmax(enough, axis=-1), grid.shape[-1] - 1)[..., None]
         grids = np.broadcast_to(grid, enough.shape)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.artifact import LayoutProfile
-from models.capacity.fleet import BATCH_WEIGHT, FleetModel, Floats
+from models.capacity.batches import BATCH_WEIGHT, below
+from models.capacity.fleet import FleetModel, Floats
 from models.capacity.load import ClassLoad
 from models.values import Binding, Role, Router
 
@@ -105,7 +106,7 @@ def describe(model: FleetModel, counts: Mapping[Role, int]) -> Prediction:
 
 
 class _Latencies:
-    """Mix wait, atoms and batch points into latency distributions over all classes of one scenario."""
+    """Mix wait, atoms and cells of the batch into latency distributions over all classes of one scenario."""
 
     def __init__(self, model: FleetModel, counts: Mapping[Role, int]) -> None:
         waits = model.waits(model.prefill_count(counts))
@@ -114,30 +115,45 @@ class _Latencies:
         self.steady_itl = bool(steps.stable[0])
         self.waits = waits
         self.rate = float(waits.rate_per_s[0])
-        self.itl_points: Floats = steps.itl_s[0]
+        self.edges_s, self.itl_s = steps.edges_s[0], steps.itl_s[0]
+        self.mean_itl_s = float(steps.mean_itl_s[0])
         share = model.rates[0] / max(float(model.rates[0].sum()), 1e-12)
-        self.weight = np.concatenate([c.work.weight * s for c, s in zip(model.classes, share, strict=True)])
-        self.alone = np.concatenate([c.work.alone_s for c in model.classes])
-        self.osl = np.concatenate([c.osl_tokens for c in model.classes])
+        groups = model.classes
+        self.weight = np.concatenate([c.work.weight * s for c, s in zip(groups, share, strict=True)])
+        self.alone = np.concatenate([c.work.alone_s for c in groups])
+        self.osl = np.concatenate([c.osl_tokens for c in groups])
+        self.tilt_s = float(steps.tilted[0]) * np.concatenate([c.tilt_s for c in groups])
+        self.smoothed = np.concatenate([c.smoothed(steps.gain[:1])[0] for c in groups])
         self.first_steps = model.first_steps
 
     def ttft(self) -> Latency:
-        return self._latency(self.alone[None, :] + self.first_steps * self.itl_points[:, None])
+        return self._latency(self.alone[None, :] + self.first_steps * self.itl_s[:, None])
 
     def e2e(self) -> Latency:
-        itl = self.itl_points[:, None]
-        steps = self.first_steps + np.maximum(self.osl[None, :] - 1.0, 0.0)
-        return self._latency(self.alone[None, :] + steps * itl)
+        first = self.alone[None, :] + self.first_steps * self.itl_s[:, None]
+        return self._latency(first + np.maximum(self.osl[None, :] - 1.0, 0.0) * self._per_request())
 
     def itl(self) -> Latency:
         if not self.steady_itl:
-            worst = float(self.itl_points[-1])
+            worst = float(self.itl_s[-1])
             return Latency(worst, worst, worst)
-        order = np.cumsum(BATCH_WEIGHT)
-        centres = order - BATCH_WEIGHT / 2
-        mean = float(self.itl_points @ BATCH_WEIGHT)
-        p50, p99 = (float(np.interp(q, centres, self.itl_points)) for q in (0.5, 0.99))
-        return Latency(mean, p50, p99)
+        mean = float(BATCH_WEIGHT @ self._per_request() @ self.weight)
+        return Latency(mean, self._itl_quantile(0.5), self._itl_quantile(0.99))
+
+    def _per_request(self) -> Floats:
+        """Return a request's mean ITL over its life, shape (cells, atoms)."""
+        around = (self.itl_s - self.mean_itl_s)[:, None] * self.smoothed
+        per_request: Floats = self.mean_itl_s + around + self.tilt_s
+        return per_request
+
+    def _itl_quantile(self, q: float) -> float:
+        low, high = float(self.edges_s[0]) / 2.0, float(self.edges_s[-1] + self.tilt_s.max())
+        for _ in range(60):
+            middle = (low + high) / 2
+            limit_s = self.mean_itl_s + (middle - self.tilt_s - self.mean_itl_s) / self.smoothed
+            within = float(below(self.edges_s, limit_s[:, None]) @ BATCH_WEIGHT @ self.weight)
+            low, high = (middle, high) if within < q else (low, middle)
+        return (low + high) / 2
 
     def _latency(self, base: Floats) -> Latency:
         """Add the wait to base latencies of shape (points, atoms)."""
