@@ -6,6 +6,7 @@ from typing import Annotated, Protocol
 
 from pydantic import AfterValidator, Field, model_validator
 
+from config.perhardware import Money
 from config.quantities import Count, Duration, Share, Whole
 from config.section import Problems, Section, refuse
 from models.policy import ClassMatch
@@ -144,6 +145,12 @@ class ClassSettings(Section):
         le=1_000_000,
         description="When GPUs lack, the class of the higher number keeps its promise first.",
     )
+    miss_price: Money | None = Field(
+        default=None,
+        description="What a request that misses its promise costs, in the currency of `price`. As many are "
+        "kept as are worth their GPUs; an `attainment` of the class is kept besides. null: the class aims at "
+        "its attainment alone.",
+    )
     match: MatchSettings | None = Field(
         default=None,
         description="Which requests belong to the class. null: those that no other class takes; exactly one "
@@ -152,7 +159,7 @@ class ClassSettings(Section):
 
     def to_policy(self) -> RequestClass:
         """Return the class as sizing knows it."""
-        return RequestClass(self.name, self.slo.to_policy(), self.priority)
+        return RequestClass(self.name, self.slo.to_policy(), self.priority, self.miss_price)
 
     def to_match(self) -> ClassMatch:
         """Return the rule that tells which requests belong to the class."""

@@ -67,6 +67,19 @@ class PoolSettings(Section):
         description="Parallelism of a replica, as the profile names it: TP1, TEP4, DEP8. null: the one that "
         "the profile selected for the role.",
     )
+    hardware: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=63,
+        description="Hardware of the replicas, as the profile names it: H100, GB200. null: that which the "
+        "profile has for the layout.",
+    )
+    alternatives: tuple[Layout, ...] | None = Field(
+        default=None,
+        max_length=32,
+        description="Layouts that may be proposed in place of the one that runs. null: all that the profile "
+        "holds for the role on the same hardware; an empty list: none.",
+    )
     min_replicas: Annotated[Count, AfterValidator(_at_least_one)] = Field(
         default=_PRIOR.min_replicas,
         alias="min",
@@ -156,8 +169,15 @@ class PoolsSettings(Section):
         """Return the layouts that are stated; a role that is not here takes what its profile selected."""
         return {role: pool.layout for role, pool in self.by_role().items() if pool.layout is not None}
 
-    def least_gpus(self) -> int | None:
-        """Return the GPUs of the smallest allowed fleet; `None` while a layout is left to the profile."""
-        pools = self.by_role().values()
+    def least_gpus(self, hardware: str | None = None) -> int | None:
+        """Return the GPUs of the smallest allowed fleet; `None` while a layout is left to the profile.
+
+        With `hardware` only of the pools that say they run on it.
+        """
+        pools = [
+            pool
+            for pool in self.by_role().values()
+            if hardware is None or (pool.hardware or "").casefold() == hardware.casefold()
+        ]
         taken = [p.min_replicas * parallelism(p.layout).gpus for p in pools if p.layout is not None]
         return sum(taken) if len(taken) == len(pools) else None

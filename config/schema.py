@@ -5,12 +5,14 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from config.classes import ClassSettings, Name, class_problems, names_twice
+from config.money import PriceSettings, ReshapeSettings
+from config.perhardware import GpuBudget
 from config.pools import PoolsSettings
-from config.quantities import Count, Duration, Place, Share, write_duration
+from config.quantities import Duration, Place, Share, write_duration
 from config.section import Problems, Section, refuse
 from config.sources import JournalSettings, PrometheusSettings
 from config.stages import DecideSettings, ForecastSettings
-from models.policy import MOST_GPUS, ClassMatch, Mode, PlanPolicy, TickPolicy
+from models.policy import ClassMatch, Mode, PlanPolicy, TickPolicy
 from models.values import Role, Router
 
 _PLAN = PlanPolicy(classes=(), pools={})
@@ -25,13 +27,16 @@ def _tickable(seconds: float) -> float:
 class BudgetSettings(Section):
     """What the fleet may take."""
 
-    gpus: Count | None = Field(
+    gpus: GpuBudget | None = Field(
         default=None,
-        ge=1,
-        le=MOST_GPUS,
         description="Most GPUs that all pools of the deployment take together, replicas that start or drain "
-        "included. null: no bound but the pools' own.",
+        "included; or so many per kind of hardware, as the profile names it: {H100: 32, GB200: 36}. null: no "
+        "bound but the pools' own.",
     )
+
+    def total_gpus(self) -> int | None:
+        """Return the bound on all pools together, whatever their hardware."""
+        return self.gpus if isinstance(self.gpus, int) else None
 
 
 class DeploymentSettings(Section):
@@ -81,6 +86,13 @@ class DeploymentSettings(Section):
         max_length=100,
         description="Kinds of requests and what each was promised. Default: one class, throughput only.",
     )
+    price: PriceSettings | None = Field(
+        default=None,
+        description="What GPUs cost. null: they are counted, not paid.",
+    )
+    reshape: ReshapeSettings = Field(
+        default_factory=ReshapeSettings, description="When another layout is proposed for a role."
+    )
     forecast: ForecastSettings = Field(
         default_factory=ForecastSettings, description="How demand is forecast."
     )
@@ -93,11 +105,16 @@ class DeploymentSettings(Section):
         problems: Problems = [
             (("classes", *where), sentence) for where, sentence in class_problems(self.classes)
         ]
-        least_gpus, budget_gpus = self.pools.least_gpus(), self.budget.gpus
-        if least_gpus is not None and budget_gpus is not None and least_gpus > budget_gpus:
-            problems.append(
-                (("budget", "gpus"), f"is below the {least_gpus} GPUs that the pools' `min` take")
-            )
+        problems += self._budget_problems()
+        if self.price is None:
+            problems += [
+                (
+                    ("classes", i, "miss_price"),
+                    "has no price of GPUs beside it; state `price.gpu_h` too",
+                )
+                for i, each in enumerate(self.classes)
+                if each.miss_price is not None
+            ]
         if self.decide.max_demand_age_s <= self.observation_lag_s:
             lag = write_duration(self.observation_lag_s)
             problems.append(
@@ -106,17 +123,31 @@ class DeploymentSettings(Section):
         refuse(problems)
         return self
 
+    def _budget_problems(self) -> Problems:
+        """Return where a budget is below what the pools' floors take."""
+        gpus = self.budget.gpus
+        stated = {None: gpus} if isinstance(gpus, int) else dict((gpus or {}).items())
+        problems: Problems = []
+        for hardware, most in stated.items():
+            least = self.pools.least_gpus(hardware)
+            if least is not None and least > most:
+                key = ("budget", "gpus") if hardware is None else ("budget", "gpus", hardware)
+                problems.append((key, f"is below the {least} GPUs that the pools' `min` take"))
+        return problems
+
     def to_plan_policy(self, interval_s: float) -> PlanPolicy:
         """Return what fleet is allowed and what it must attain, with one tick every `interval_s`."""
         return PlanPolicy(
             classes=tuple(each.to_policy() for each in self.classes),
             pools=self.pools.to_policy(),
-            budget_gpus=self.budget.gpus,
+            budget_gpus=self.budget.total_gpus(),
             attainment=self.attainment,
             router=self.router,
             interval_s=interval_s,
             observation_lag_s=self.observation_lag_s,
             backlog_recover_s=self.backlog_recover_s,
+            currency="" if self.price is None else self.price.currency,
+            reshape=self.reshape.to_policy(),
         )
 
     def to_tick_policy(self, interval_s: float, config_digest: str = "") -> TickPolicy:

@@ -1,5 +1,6 @@
 """Tell which keys the configuration knows at any place in it, read off the schema."""
 
+import types
 import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -83,6 +84,9 @@ def _describe(annotation: Any) -> Place:
         return Place(items=arguments[0])
     if origin is Mapping or (isinstance(origin, type) and issubclass(origin, Mapping)):
         return Place(entries=arguments[1])
+    if origin in (types.UnionType, typing.Union):
+        # One value, or a mapping of free names to values.
+        return next((found for a in arguments if (found := _describe(a)).entries), Place())
     return Place()
 
 

@@ -64,6 +64,18 @@ class PoolPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
+class ReshapePolicy:
+    """Say when another layout is proposed: what the switch costs comes back within `payback_s` seconds.
+
+    `least_saving_ratio` is the share of the cost that it saves at least, at any demand that is in question.
+    """
+
+    allowed: bool = False
+    payback_s: float = 14_400.0
+    least_saving_ratio: float = 0.1
+
+
 class PlanPolicy:
     """Say what fleet is allowed and what it must attain.
 
@@ -90,6 +102,7 @@ class PlanPolicy:
     stocks: tuple[Stock, ...] = ()
     currency: str = ""
 
+    reshape: ReshapePolicy = ReshapePolicy()
     def budget_said(self) -> str:
         """Return what bounds the fleet, as a sentence names it."""
         return self.budget_name or f"{self.budget_gpus}-GPU budget"
@@ -172,7 +185,7 @@ class PlanPolicy:
 
 @dataclass(frozen=True, slots=True)
 class DecidePolicy:
-    """Bound how fast and on what evidence counts may change; times in seconds."""
+    """Bound how fast, on what evidence and when counts may change; times in seconds."""
 
     max_demand_age_s: float = 180.0
     max_step_down: int = 1

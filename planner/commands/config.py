@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,7 +108,10 @@ def _check_profiles(loaded: Loaded) -> None:
 def _deployment(settings: DeploymentSettings) -> Iterator[str]:
     pools = settings.pools.by_role()
     fleet = " + ".join(f"{role} {pool.layout}" if pool.layout else role.value for role, pool in pools.items())
-    budget = "no GPU budget" if settings.budget.gpus is None else f"at most {settings.budget.gpus} GPUs"
+    gpus = settings.budget.gpus
+    budget = "no GPU budget" if gpus is None else f"at most {gpus} GPUs"
+    if isinstance(gpus, Mapping):
+        budget = "at most " + " and ".join(f"{most} GPUs of {name}" for name, most in gpus.items())
     yield f"deployment {settings.name}: {settings.model}, mode {settings.mode}, {fleet}, {budget}"
     for each, match in zip(settings.classes, settings.matches(), strict=True):
         yield f"  class {each.name}: {_promise(each.to_policy())}; {_members(match)}"
