@@ -30,6 +30,11 @@ class SignalForecast:
     fitted_at_s: float | None = None
     trouble: str | None = None
 
+    @property
+    def bin_s(self) -> float:
+        """Seconds over which each value of a path is an average: the step of its grid."""
+        return self.offsets_s[0] if len(self.offsets_s) < 2 else self.offsets_s[1] - self.offsets_s[0]
+
     def peak(self, until_s: float) -> tuple[float, ...]:
         """Return, per level, the highest value from now on, the grid step that holds `until_s` included."""
         last = bisect_left(self.offsets_s, until_s - 1e-9) + 1

@@ -3,11 +3,12 @@
 from models.capacity.fleet import FleetModel
 from models.capacity.prefill import full_batch
 from models.observation import Observation, StartingReplica
+from models.plan.search import FleetSearch
 from models.policy import PlanPolicy
 from models.values import Role
 
 
-def backlog_rps(observation: Observation, model: FleetModel, policy: PlanPolicy) -> float:
+def backlog_rps(observation: Observation, search: FleetSearch, policy: PlanPolicy) -> float:
     """Return the extra prefill rate that works a queue off within `policy.backlog_recover_s`.
 
     B_H = max(0, B_0 + integral of (load - capacity) over the start-up time), with the capacity that serves
@@ -15,13 +16,13 @@ def backlog_rps(observation: Observation, model: FleetModel, policy: PlanPolicy)
     was measured last where that is more: a queue says that it is no noise. Returns 0 when the queue was not
     observed.
     """
+    model = search.model
     waiting = _waiting(observation, model)
     if waiting <= 0:
         return 0.0
     role = _front(model)
     pool = observation.pools.get(role)
-    median = len(model.rates) // 2
-    rates = model.prefill_rates[median]
+    rates = model.prefill_rates[search.middle]
     foreseen = float(rates.sum())
     work_s = float(rates @ model.work_s) / foreseen if foreseen > 0 else float(model.work_s.mean())
     arriving = max(foreseen, sum(d.arrivals_rps or 0.0 for d in observation.demand.values()))

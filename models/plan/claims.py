@@ -112,7 +112,7 @@ def _rungs(
     ahead = scenarios(observation, forecast, plan.classes, plan.ready_horizon_s())
     assert ahead is not None, "a sizing was made of it"
     search = bind(ahead, layouts, plan)
-    extra_rps = backlog_rps(observation, search.model, plan)
+    extra_rps = backlog_rps(observation, search, plan)
     if extra_rps > 0:
         search = bind(ahead.with_backlog(extra_rps), layouts, plan)
     bounds = {role: Bounds(low, asked.top[role]) for role, low in asked.low.items()}

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from models.capacity.load import Loads
 from models.mix import RequestMix
 from models.observation import Observation
+from models.plan.intensity import intensities, median_level
 from models.prediction import Forecast, SignalForecast
 from models.values import RequestClass, Signal
 
@@ -56,7 +57,7 @@ class Scenarios:
 def scenarios(
     observation: Observation, forecast: Forecast, classes: Sequence[RequestClass], until_s: float
 ) -> Scenarios | None:
-    """Take, per level, the highest demand of each signal from now to `until_s`.
+    """Take, per level, the highest intensity of each signal from now to `until_s`.
 
     Returns None when nothing can be sized, or when a class has demand whose lengths nobody knows: to leave it
     out would size for less than there is.
@@ -64,7 +65,8 @@ def scenarios(
     present: list[RequestClass] = []
     mixes: list[RequestMix] = []
     rates: list[tuple[tuple[float, ...], ...]] = []
-    weights = None
+    levels: Sequence[float] = ()
+    bin_s = 0.0
     for request_class in classes:
         signals = forecast.signals.get(request_class.name)
         demand = observation.demand.get(request_class.name)
@@ -81,12 +83,12 @@ def scenarios(
         present.append(request_class)
         mixes.append(mix)
         rates.append(_rates(mix, signals, until_s))
-        weights = _weights(signals[Signal.ARRIVALS].levels)
-    if weights is None:
+        levels, bin_s = signals[Signal.ARRIVALS].levels, signals[Signal.ARRIVALS].bin_s
+    if not levels:
         return None
     # From (classes, signals, levels) to one array of (levels, classes) for each signal.
-    by_signal = np.array(rates).transpose(1, 2, 0).copy()
-    return Scenarios(Loads(tuple(present), tuple(mixes), *by_signal), weights)
+    by_signal = intensities(np.array(rates), mixes, levels, bin_s).transpose(1, 2, 0).copy()
+    return Scenarios(Loads(tuple(present), tuple(mixes), *by_signal), _weights(levels))
 
 
 def _rates(
@@ -119,7 +121,7 @@ def _mix(observation: Observation, name: str, signals: Mapping[Signal, SignalFor
         return demand.mix
     # No lengths seen yet: their forecast means are the best that is known.
     arrivals = signals[Signal.ARRIVALS]
-    middle = len(arrivals.levels) // 2
+    middle = median_level(arrivals.levels)
     prefill, decode = signals.get(Signal.PREFILL_TOKENS), signals.get(Signal.DECODE_TOKENS)
     # The first moment with arrivals: a nightly batch has none now and still has lengths.
     when = next((i for i, rate in enumerate(arrivals.paths[middle]) if rate > 0), None)

@@ -48,6 +48,8 @@ class FleetSearch:
         aims at its target's share of what an ample fleet would give, and `by_layout` says so.
         """
         self.model, self.weights = model, weights
+        # The scenario that stands for the median.
+        self.middle = int(np.searchsorted(np.cumsum(weights), 0.5))
         self.roles = tuple(model.layouts)
         mass = model.rates * weights[:, None]
         total = mass.sum(axis=0)
@@ -104,7 +106,7 @@ class FleetSearch:
         """Return the fewest replicas of `role` that reach every aim while the other role is ample."""
         offered = self.model.busy(role)
         # From what the middle scenario keeps busy to a little more than what the heaviest does.
-        first, most = max(int(offered[len(offered) // 2]), 1), float(offered.max())
+        first, most = max(int(offered[self.middle]), 1), float(offered.max())
         likely = range(first, max(int(most), first) + max(6, math.ceil(math.sqrt(most))))
         return smallest(lambda counts: self._enough(self.model.alone(role, counts)).tolist(), likely)
 

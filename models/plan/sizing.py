@@ -35,7 +35,7 @@ def size(
     if ahead is None:
         return None
     search = bind(ahead, layouts, policy)
-    extra_rps = backlog_rps(observation, search.model, policy)
+    extra_rps = backlog_rps(observation, search, policy)
     longer = _over_the_hold(observation, forecast, policy, ahead)
     longer = longer.with_backlog(max(extra_rps, standing_rps(observation, search.model, policy)))
     without_queue = search
@@ -50,7 +50,7 @@ def size(
     need = find_need(search, policy, running)
     held = _hold(search, longer, policy, need, running)
     median = np.zeros(len(ahead.weights))
-    median[len(median) // 2] = 1.0
+    median[search.middle] = 1.0
     calm = FleetSearch(search.model, median, policy.targets())
     least = PricedSearch(calm, policy) if policy.by_price else calm
     reasons = billed(find_reasons(search, need, policy, without_queue), need, search, policy)

@@ -64,7 +64,8 @@ def test_levels_weigh_by_the_probability_between_their_midpoints() -> None:
     found = scenarios(PAGES_ONLY, rising(100, 0), [PAGES], 60)
     assert found is not None
     assert np.allclose(found.weights, [0.3, 0.4, 0.3])
-    assert [load[0].rate_rps for load in found.loads] == pytest.approx([80, 100, 120])
+    # Less the noise of counting 100 requests a second over a minute.
+    assert [load[0].rate_rps for load in found.loads] == pytest.approx([80, 100, 120], rel=2e-3)
 
 
 def test_work_follows_the_token_forecast_not_the_arrivals() -> None:
@@ -145,7 +146,7 @@ def test_replicas_that_are_starting_count_as_supply_for_a_backlog() -> None:
         seen = observation({"pages": 100.0}, pools=state, queue=queue)
         ahead = scenarios(seen, forecast({"pages": 100.0}), [PAGES], 195)
         assert ahead is not None
-        return backlog_rps(seen, bind(ahead, layouts(), policy).model, policy)
+        return backlog_rps(seen, bind(ahead, layouts(), policy), policy)
 
     alone, late, soon = extra(0, 0.0), extra(6, 10.0), extra(6, 110.0)
     assert alone > late > soon
@@ -172,11 +173,11 @@ def test_a_queue_shows_that_a_jump_above_the_forecast_is_no_noise() -> None:
         seen = observation({"pages": measured_rps}, pools=state, queue=queue)
         ahead = scenarios(seen, forecast({"pages": 100.0}), [PAGES], 195)
         assert ahead is not None
-        return backlog_rps(seen, bind(ahead, layouts(), policy).model, policy)
+        return backlog_rps(seen, bind(ahead, layouts(), policy), policy)
 
     assert extra(200.0, 0) == 0.0
-    # The median foresees 105: in 120 s of start-up 95 requests/s more arrive, to be worked off in 120 s.
-    assert extra(200.0, 4000) == pytest.approx(extra(100.0, 4000) + 95.0)
+    # The median foresees 100: in 120 s of start-up 100 requests/s more arrive, to be worked off in 120 s.
+    assert extra(200.0, 4000) == pytest.approx(extra(100.0, 4000) + 100.0)
     assert extra(50.0, 4000) == extra(100.0, 4000)
 
 
