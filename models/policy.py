@@ -64,7 +64,6 @@ class PoolPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-@dataclass(frozen=True, slots=True)
 class ReshapePolicy:
     """Say when another layout is proposed: what the switch costs comes back within `payback_s` seconds.
 
@@ -76,6 +75,7 @@ class ReshapePolicy:
     least_saving_ratio: float = 0.1
 
 
+@dataclass(frozen=True, slots=True)
 class PlanPolicy:
     """Say what fleet is allowed and what it must attain.
 
@@ -101,8 +101,8 @@ class PlanPolicy:
     budget_name: str = ""
     stocks: tuple[Stock, ...] = ()
     currency: str = ""
-
     reshape: ReshapePolicy = ReshapePolicy()
+
     def budget_said(self) -> str:
         """Return what bounds the fleet, as a sentence names it."""
         return self.budget_name or f"{self.budget_gpus}-GPU budget"
