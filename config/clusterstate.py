@@ -62,6 +62,8 @@ class PoolSettings(Section):
     starting: Annotated[tuple[StartingSettings, ...], BeforeValidator(_listed)] = ()
     draining: Count = Field(default=0, ge=0, le=MOST_REPLICAS)
     paused: bool = False
+    paused_scale_in: bool = False
+    paused_scale_out: bool = False
     pinned: Count | None = Field(default=None, ge=0, le=MOST_REPLICAS)
     rollout: bool = False
 
@@ -85,6 +87,8 @@ class PoolSettings(Section):
             draining=self.draining,
             rollout_in_progress=self.rollout,
             paused=self.paused,
+            paused_scale_in=self.paused_scale_in,
+            paused_scale_out=self.paused_scale_out,
             pinned_replicas=self.pinned,
         )
 

@@ -6,6 +6,7 @@ from pydantic import AwareDatetime, Field, model_validator
 
 from config.quantities import Count, Duration, Share, at_most
 from config.section import Problems, Section, refuse
+from config.windows import WindowSettings
 from models.calendar import Calendar, Event
 from models.policy import FORECASTERS, LONGEST_REACH_S, USUAL_FORECASTERS, DecidePolicy, ForecastPolicy
 
@@ -160,7 +161,7 @@ class ForecastSettings(Section):
 
 
 class DecideSettings(Section):
-    """On what evidence, and how fast, counts may change."""
+    """On what evidence, how fast and when counts may change."""
 
     max_demand_age_s: Duration = Field(
         default=_DECIDE.max_demand_age_s,
@@ -186,11 +187,19 @@ class DecideSettings(Section):
         "costs more. 0: none; the band of the sizing alone decides.",
     )
 
-    def to_policy(self) -> DecidePolicy:
-        """Return what the guards work with."""
+    windows: tuple[WindowSettings, ...] = Field(
+        default=(),
+        max_length=100,
+        description="Maintenance windows, in which only some changes are made, or none. Where several are "
+        "open at once all of them are kept.",
+    )
+
+    def to_policy(self, timezone: str = "UTC") -> DecidePolicy:
+        """Return what the guards work with; `timezone` is that of windows which state none."""
         return DecidePolicy(
             max_demand_age_s=self.max_demand_age_s,
             max_step_down=self.max_step_down,
             step_down_ratio=self.step_down_ratio,
             tolerance_ratio=self.tolerance_ratio,
+            windows=tuple(each.to_policy(timezone) for each in self.windows),
         )

@@ -73,7 +73,9 @@ class PoolState:
     """Count the replicas of one role.
 
     `ready` replicas take new requests, `starting` are on their way, `draining` finish what they hold
-    and still occupy GPUs. `desired` is the count that the owner asks for.
+    and still occupy GPUs. `desired` is the count that the owner asks for. A pool that is `paused` keeps it,
+    one that is paused on one side neither falls below it (`paused_scale_in`) nor rises above it
+    (`paused_scale_out`).
     """
 
     desired: int
@@ -83,6 +85,8 @@ class PoolState:
     rollout_in_progress: bool = False
     paused: bool = False
     pinned_replicas: int | None = None
+    paused_scale_in: bool = False
+    paused_scale_out: bool = False
 
     @property
     def billed(self) -> int:

@@ -9,6 +9,7 @@ from models.calendar import PLAIN, Calendar
 from models.stock import GpuLimit, Stock, placeable_on
 from models.topology import Topology
 from models.values import RequestClass, Role, Router
+from models.window import Window
 
 # Bounds of what can be planned for. Forecasts reach twice a start-up ahead; a pool has an object per replica.
 LONGEST_STARTUP_S = 7 * 86_400.0
@@ -191,6 +192,7 @@ class DecidePolicy:
     max_step_down: int = 1
     step_down_ratio: float = 0.1
     tolerance_ratio: float = 0.0
+    windows: tuple[Window, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

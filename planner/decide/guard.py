@@ -33,12 +33,14 @@ class Context:
 class Proposal:
     """Hold the counts proposed so far.
 
-    A `locked` role must not be changed by later guards; no later guard goes below a role's `least`.
+    A `locked` role must not be changed by later guards; no later guard goes below a role's `least` or above
+    its `most`, save that ups still shrink to what budget, nodes and free GPUs allow.
     """
 
     counts: Mapping[Role, int]
     locked: frozenset[Role] = frozenset()
     least: Mapping[Role, int] = field(default_factory=dict)
+    most: Mapping[Role, int] = field(default_factory=dict)
 
     def with_count(self, role: Role, count: int) -> "Proposal":
         """Return a proposal with one count replaced."""
@@ -46,7 +48,13 @@ class Proposal:
 
     def at_least(self, least: Mapping[Role, int]) -> "Proposal":
         """Return a proposal in which these counts are the least that later guards may leave."""
-        return replace(self, least={**self.least, **least})
+        raised = {role: max(count, self.least.get(role, count)) for role, count in least.items()}
+        return replace(self, least={**self.least, **raised})
+
+    def at_most(self, most: Mapping[Role, int]) -> "Proposal":
+        """Return a proposal in which these counts are the most that later guards may leave."""
+        lowered = {role: min(count, self.most.get(role, count)) for role, count in most.items()}
+        return replace(self, most={**self.most, **lowered})
 
     def lock(self, roles: Iterable[Role]) -> "Proposal":
         """Return a proposal in which these roles stay as they are."""
@@ -79,3 +87,23 @@ def adjust(guard: str, proposal: Proposal, changes: Iterable[Change], say_always
         )
         proposal = proposal.with_count(change.role, change.after)
     return proposal, tuple(adjustments)
+
+
+def bounded(
+    guard: str,
+    proposal: Proposal,
+    least: Mapping[Role, int],
+    most: Mapping[Role, int],
+    reason: Reason,
+    sentences: Mapping[Role, str],
+) -> Verdict:
+    """Keep roles at or above their `least` and at or below their `most`, here and in later guards."""
+    changes = [
+        Change(
+            role, min(max(n, least.get(role, n)), most.get(role, max(n, least.get(role, n)))), reason, said
+        )
+        for role, n in proposal.counts.items()
+        if (said := sentences.get(role)) is not None
+    ]
+    result, adjustments = adjust(guard, proposal, changes)
+    return result.at_least(least).at_most(most), adjustments

@@ -16,9 +16,11 @@ from planner.decide.rollout import rollout
 from planner.decide.stabilisation import stabilisation
 from planner.decide.startup import startup
 from planner.decide.tolerance import tolerance
+from planner.decide.window import window
 
 GUARDS: tuple[Guard, ...] = (
     pause,  # a person's word stands above every figure, missing ones included
+    window,  # and so does the calendar that a person wrote
     freshness,  # without data nothing else moves
     rollout,  # counts mislead while pods are replaced
     startup,  # what was ordered must arrive before it is taken back

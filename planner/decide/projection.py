@@ -28,10 +28,13 @@ def _open(proposal: Proposal) -> list[Role]:
 def _floors_and_ceilings(proposal: Proposal, context: Context) -> Iterator[Change]:
     for role in _open(proposal):
         pool, count = context.plan.pools[role], proposal.counts[role]
-        if count < pool.min_replicas:
-            yield Change(role, pool.min_replicas, Reason.FLOOR, f"the floor is {pool.min_replicas}")
-        elif pool.max_replicas is not None and count > pool.max_replicas:
-            yield Change(role, pool.max_replicas, Reason.CEILING, f"the ceiling is {pool.max_replicas}")
+        floor = min(pool.min_replicas, proposal.most.get(role, pool.min_replicas))
+        if count < floor:
+            yield Change(role, floor, Reason.FLOOR, f"the floor is {pool.min_replicas}")
+        elif pool.max_replicas is not None:
+            ceiling = max(pool.max_replicas, proposal.least.get(role, 0))
+            if count > ceiling:
+                yield Change(role, ceiling, Reason.CEILING, f"the ceiling is {pool.max_replicas}")
 
 
 def _over(proposal: Proposal, context: Context) -> int:
@@ -52,6 +55,8 @@ def _donors(proposal: Proposal, context: Context) -> Iterator[Change]:
     needed = proposal
     for role in _open(proposal):
         target = context.sizing.roles[role].target
+        # A role that must not grow takes no GPUs from anybody.
+        target = min(target, proposal.most.get(role, target))
         needed = needed.with_count(role, max(proposal.counts[role], target))
     over = _over(needed, context)
     targets = context.sizing.roles
@@ -107,9 +112,12 @@ def _ups_within_free(proposal: Proposal, context: Context) -> Iterator[Change]:
 
 
 def _occupying(role: Role, context: Context) -> int:
-    """Count the replicas that hold GPUs or will: not those that wait for GPUs they may never get."""
+    """Count the replicas that hold GPUs or will: not those that are known to wait for GPUs in vain.
+
+    One that is merely late does hold its GPUs: nobody else can start there.
+    """
     pool = context.observation.pools[role]
-    coming = pool.in_flight(context.observation.at_s, context.plan.pools[role].startup_p99_s)
+    coming = sum(1 for replica in pool.starting if replica.stuck is None)
     unborn = max(pool.desired - pool.ready - len(pool.starting), 0)
     return pool.ready + coming + pool.draining + unborn
 

@@ -38,6 +38,8 @@ def test_everything_that_a_pool_can_be_is_read(tmp_path: Path) -> None:
           - {}
         draining: 2
         paused: true
+        paused_scale_in: true
+        paused_scale_out: true
         pinned: 4
         rollout: true
     """
@@ -54,6 +56,8 @@ def test_everything_that_a_pool_can_be_is_read(tmp_path: Path) -> None:
         rollout_in_progress=True,
         paused=True,
         pinned_replicas=4,
+        paused_scale_in=True,
+        paused_scale_out=True,
     )
 
 

@@ -4,37 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from models.decision import Decision, Reason, RoleSizing, Sizing
+from models.decision import Reason
 from models.observation import QUEUE_GAP, Gap, PoolState, StartingReplica
-from models.policy import DecidePolicy, PlanPolicy, PoolPolicy
+from models.policy import DecidePolicy, PoolPolicy
 from models.topology import Topology
-from models.values import Binding, Role
 from planner.decide.pipeline import decide
 from tests.builders import AT_S, layouts, observation, plan_policy, pool
-
-PREFILL, DECODE = Role.PREFILL, Role.DECODE
-
-
-def sizing(prefill: int, decode: int, upper: dict[Role, int] | None = None) -> Sizing:
-    """Make a sizing that wants these counts, with a band up to `upper`."""
-    counts = {PREFILL: prefill, DECODE: decode}
-    high = {**counts, **(upper or {})}
-    roles = {role: RoleSizing(n, n, high[role], n, Binding.TTFT, f"needs {n}") for role, n in counts.items()}
-    return Sizing(roles, {"pages": 0.99}, 0.99, 0.99)
-
-
-def decided(
-    pools: dict[Role, PoolState],
-    wanted: Sizing,
-    plan: PlanPolicy | None = None,
-    policy: DecidePolicy | None = None,
-) -> Decision:
-    seen = observation(pools=pools)
-    return decide(seen, wanted, plan or plan_policy(), policy or DecidePolicy(), layouts())
-
-
-def reasons(decision: Decision, role: Role) -> list[Reason]:
-    return [a.reason for a in decision.adjustments if a.role is role]
+from tests.unit.decide.deciding import DECODE, PREFILL, decided, reasons, sizing
 
 
 def test_an_up_is_ordered_whole_and_at_once() -> None:
@@ -179,3 +155,11 @@ def test_replicas_that_wait_for_quota_hold_no_gpus() -> None:
     refused = PoolState(desired=5, ready=1, starting=(StartingReplica(AT_S - 900, "quota refused"),) * 4)
     decision = decided({PREFILL: pool(4), DECODE: refused}, sizing(8, 4), plan_policy(budget_gpus=24))
     assert decision.final[PREFILL] == 8
+
+
+def test_replicas_that_are_merely_late_hold_their_gpus() -> None:
+    # 1 + 4 decode replicas and 4 prefill ones stand on the 24 GPUs, whatever the late ones do there.
+    late = PoolState(desired=5, ready=1, starting=(StartingReplica(AT_S - 900),) * 4)
+    decision = decided({PREFILL: pool(4), DECODE: late}, sizing(8, 4), plan_policy(budget_gpus=24))
+    assert decision.final[PREFILL] == 4
+    assert Reason.FREEING in reasons(decision, PREFILL)
