@@ -71,11 +71,12 @@ class AggregatedReplica(DecodeReplica):
         if self._mixing:
             return
         budget = max(self._tokens - self._batch, 1)
-        taken, total, squared = self._take(budget)
+        taken, total, squared, restore_s = self._take(budget)
         if not taken:
             return
         single = len(taken) == 1
         seconds = self._prefill.alone(total) if single else self._prefill.together(total, squared)
+        seconds += restore_s
         chunks = ceil(total / budget)
         steps = float(chunks)
         if self._batch:
@@ -89,8 +90,11 @@ class AggregatedReplica(DecodeReplica):
         self._itl_s = seconds / steps
         self._clock.schedule(now_s + seconds, self._mixed, taken)
 
-    def _take(self, budget: int) -> tuple["array[int]", int, int]:
-        """Take the prompts of one iteration: requests, sum of tokens, sum of their squares."""
+    def _take(self, budget: int) -> tuple["array[int]", int, int, float]:
+        """Take the prompts of one iteration.
+
+        Returns requests, the sum of their tokens, that of the squares, and the seconds to restore caches.
+        """
         waiting, ledger = self._waiting, self._ledger
         taken, total, squared = array("q"), 0, 0
         while waiting and self._batch + len(taken) < self._seqs:
@@ -103,7 +107,7 @@ class AggregatedReplica(DecodeReplica):
             total += tokens
             squared += tokens * tokens
         self.expected += len(taken)
-        return taken, total, squared
+        return taken, total, squared, 0.0
 
     def _need(self, request: int) -> float:
         """Return the place that a whole request takes in the cache."""

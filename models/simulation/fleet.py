@@ -1,48 +1,27 @@
 """Run a workload through a fleet of simulated replicas."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 
-from models.artifact import LayoutProfile
 from models.observation import PoolState, QueueReading, StartingReplica
 from models.simulation.aggregated import AggregatedReplica
 from models.simulation.clockwork import Clockwork
 from models.simulation.decode import DecodeReplica
-from models.simulation.ledger import REJECTED, Flags, Ledger
-from models.simulation.pace import PrefillPace, step_pace
+from models.simulation.ledger import REJECTED, Ledger
+from models.simulation.opening import Opening, hopeless, known_prefixes
+from models.simulation.plan import FleetPlan
 from models.simulation.pool import Pool
-from models.simulation.preemption import PreemptingAggregated, PreemptingReplica
 from models.simulation.prefill import PrefillReplica
-from models.simulation.router import choice
+from models.simulation.router import Caching, least_left
 from models.simulation.workload import Workload
 from models.values import Role, Router
 
+__all__ = ["Fleet", "FleetPlan"]
+
 # Arrivals are turned into Python floats this many at a time.
 _CHUNK = 65_536
-
-
-@dataclass(frozen=True, slots=True)
-class FleetPlan:
-    """Describe a fleet to simulate: layout, replicas ready at the start and start-up time per role.
-
-    Roles are {prefill, decode} or {aggregated}.
-    """
-
-    layouts: Mapping[Role, LayoutProfile]
-    replicas: Mapping[Role, int]
-    startup_s: Mapping[Role, float]
-    router: Router = Router.LOAD
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Refuse a set of roles that cannot serve."""
-        roles = set(self.layouts)
-        if roles not in ({Role.PREFILL, Role.DECODE}, {Role.AGGREGATED}):
-            raise ValueError(f"a fleet serves by prefill and decode, or aggregated; got {sorted(roles)}")
-        if set(self.replicas) != roles or set(self.startup_s) != roles:
-            raise ValueError(f"replicas and start-up times must be given for {sorted(roles)}")
 
 
 class Fleet:
@@ -60,16 +39,18 @@ class Fleet:
         self.now_s = 0.0
         self.ledger = Ledger(workload, workload.start_s)
         self.clock = Clockwork()
-        hopeless = self._hopeless(workload)
-        self.ledger.reject(hopeless)
-        self._rejections = np.concatenate(([0], np.cumsum(hopeless)))
+        never = hopeless(workload, plan.layouts)
+        self.ledger.reject(never)
+        self._rejections = np.concatenate(([0], np.cumsum(never)))
+        self._prefixes = known_prefixes(plan, workload, self.ledger)
+        opening = Opening(plan, self.clock, self.ledger, self._prefixes)
         self._pools: dict[Role, Pool[PrefillReplica] | Pool[DecodeReplica] | Pool[AggregatedReplica]] = {}
         if Role.AGGREGATED in plan.layouts:
-            self._front: Pool[PrefillReplica] | Pool[AggregatedReplica] = self._open_aggregated()
+            self._front: Pool[PrefillReplica] | Pool[AggregatedReplica] = opening.aggregated()
             self._pools[Role.AGGREGATED] = self._front
         else:
-            self._decode = self._open_decode()
-            self._front = self._open_prefill()
+            self._decode = opening.decode()
+            self._front = opening.prefill(self._hand_over)
             self._pools = {Role.PREFILL: self._front, Role.DECODE: self._decode}
             self._handover_s = plan.layouts[Role.PREFILL].handover_s_per_token
             self._decode.on_ready = self._ready_decode
@@ -152,20 +133,33 @@ class Fleet:
     def _arrive(self, begin: int, times_s: list[float]) -> None:
         """Interleave arrivals with the events before them."""
         run_until, state = self.clock.run_until, self.ledger.state
-        front = self._front
+        front, blind = self._front, self._prefixes is None
         for request, now_s in enumerate(times_s, begin):
             run_until(now_s)
             if state[request] == REJECTED:
                 continue
-            if front.ready:
+            if blind and front.ready:
                 front.choose().accept(now_s, request)
             else:
-                front.backlog.append(request)
+                self._send_in(now_s, request)
+
+    def _send_in(self, now_s: float, request: int) -> None:
+        """Send a request to a replica of the front pool, or keep it until there is one."""
+        front, prefixes = self._front, self._prefixes
+        if not front.ready:
+            front.backlog.append(request)
+        elif prefixes is None or not prefixes.settings.overlap_weight or self.plan.router is not Router.LOAD:
+            front.choose().accept(now_s, request)
+        else:
+            replicas = cast(Sequence[Caching], front.ready)
+            weight = prefixes.settings.overlap_weight
+            chosen = least_left(request, prefixes, front.loads, replicas, weight)
+            front.ready[chosen].accept(now_s, request)
 
     def _ready_front(self, now_s: float) -> None:
-        front = self._front
-        while front.backlog:
-            front.choose().accept(now_s, front.backlog.popleft())
+        waiting = self._front.backlog
+        while waiting:
+            self._send_in(now_s, waiting.popleft())
 
     def _ready_decode(self, now_s: float) -> None:
         while self._decode.backlog:
@@ -183,57 +177,3 @@ class Fleet:
             self.clock.schedule(at_s, replica.join, request)
         else:
             replica.join(now_s, request)
-
-    def _open_prefill(self) -> Pool[PrefillReplica]:
-        layout, startup_s = self.plan.layouts[Role.PREFILL], self.plan.startup_s[Role.PREFILL]
-        pace = PrefillPace(layout)
-
-        def make() -> PrefillReplica:
-            return PrefillReplica(layout, pace, self.clock, self.ledger, self._hand_over)
-
-        return Pool(self.clock, startup_s, layout.gpus, make, choice(self.plan.router, self.plan.seed))
-
-    def _open_decode(self) -> Pool[DecodeReplica]:
-        layout, startup_s = self.plan.layouts[Role.DECODE], self.plan.startup_s[Role.DECODE]
-        pace, overhead_s = step_pace(layout), self.plan.layouts[Role.PREFILL].overhead_s
-
-        recompute_s = self._recompute_s(layout)
-
-        def make() -> DecodeReplica:
-            if layout.features.preempts:
-                return PreemptingReplica(layout, pace, self.clock, self.ledger, overhead_s, recompute_s)
-            return DecodeReplica(layout, pace, self.clock, self.ledger, overhead_s)
-
-        return Pool(self.clock, startup_s, layout.gpus, make, choice(self.plan.router, self.plan.seed + 1))
-
-    def _open_aggregated(self) -> Pool[AggregatedReplica]:
-        layout, startup_s = self.plan.layouts[Role.AGGREGATED], self.plan.startup_s[Role.AGGREGATED]
-        prefill, pace = PrefillPace(layout), step_pace(layout)
-
-        def make() -> AggregatedReplica:
-            if layout.features.preempts:
-                return PreemptingAggregated(layout, prefill, pace, self.clock, self.ledger, layout.overhead_s)
-            return AggregatedReplica(layout, prefill, pace, self.clock, self.ledger, layout.overhead_s)
-
-        return Pool(self.clock, startup_s, layout.gpus, make, choice(self.plan.router, self.plan.seed))
-
-    def _recompute_s(self, layout: LayoutProfile) -> Callable[[int], float]:
-        """Return the time in which a decode replica reads so many tokens again.
-
-        Where its own prefill is not in the profile its GPUs are taken to be as fast as those that prefill.
-        """
-        if layout.prefill is not None:
-            return PrefillPace(layout).alone
-        other = self.plan.layouts[Role.PREFILL]
-        alone, share = PrefillPace(other).alone, other.gpus / layout.gpus
-        return lambda tokens: alone(tokens) * share
-
-    def _hopeless(self, workload: Workload) -> Flags:
-        """Mark the requests whose KV cache exceeds what one replica holds."""
-        found = np.zeros(len(workload), dtype=np.bool_)
-        for role, layout in self.plan.layouts.items():
-            need = workload.isl_tokens + layout.kv_fixed_tokens
-            if role is not Role.PREFILL:
-                need = need + workload.osl_tokens
-            found |= need > layout.kv_capacity_tokens
-        return found

@@ -20,11 +20,13 @@ class Ledger:
 
     The columns that the event loop touches are `array`s: reading and writing one element costs half of what
     numpy takes, and a tenth of the memory of a list. `finished` lists requests in order of completion.
+    `cached_tokens` are the workload's, or what prefix caches of the fleet held when they were asked.
     """
 
     __slots__ = (
         "arrival_s",
         "arrivals",
+        "cached_tokens",
         "finish_s",
         "finished",
         "first_token_s",
@@ -46,6 +48,7 @@ class Ledger:
         self.isl_tokens = array("i", workload.isl_tokens.astype(np.int32).tobytes())
         self.osl_tokens = array("i", workload.osl_tokens.astype(np.int32).tobytes())
         self.prefill_tokens = array("i", workload.prefill_tokens().tobytes())
+        self.cached_tokens = workload.cached_tokens
         self.first_token_s = array("d", bytes(8 * n))
         self.finish_s = array("d", bytes(8 * n))
         self.state = bytearray(n)

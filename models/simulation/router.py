@@ -1,13 +1,20 @@
 """Choose the replica that a request goes to."""
 
 import random
-from collections.abc import Callable
-from typing import TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
 
+from models.simulation.blocks import BlockCache, Prefixes
 from models.values import Router
 
 # Given the outstanding work per ready replica (never empty), return the position of the chosen one.
 Choice: TypeAlias = Callable[[list[float]], int]
+
+
+class Caching(Protocol):
+    """What a cache-aware router asks of a replica."""
+
+    cache: BlockCache
 
 
 def choice(router: Router, seed: int) -> Choice:
@@ -57,3 +64,19 @@ class Random:
     def __call__(self, loads: list[float]) -> int:
         """Return any position."""
         return int(self._draw() * len(loads))
+
+
+def least_left(
+    request: int, prefixes: Prefixes, loads: Sequence[float], replicas: Sequence[Caching], weight: float
+) -> int:
+    """Return the replica with least outstanding work and least of the prompt to compute, the first of equals.
+
+    The cost of Dynamo's KV router, load + weight * what is not found, with loads in prompt tokens; the caches
+    are known as they are.
+    """
+    hashes = prefixes.of(request)
+    costs = [
+        load + weight * prefixes.left(request, replica.cache.overlap(hashes))
+        for load, replica in zip(loads, replicas, strict=True)
+    ]
+    return costs.index(min(costs))

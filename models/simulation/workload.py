@@ -36,6 +36,16 @@ class PrefixBlocks:
             offsets, self.hashes[np.repeat(self.offsets[:-1][index], lengths) + within], self.tokens_per_block
         )
 
+    def apart(self, group: NDArray[np.int64]) -> Self:
+        """Return the blocks of requests that share them within their group only; group 0 stays as it is."""
+        if self.hashes.size == 0 or not group.any():
+            return self
+        values, renamed = np.unique(self.hashes, return_inverse=True)
+        groups = np.repeat(group, np.diff(self.offsets))
+        # Names behind those that exist, a stretch of them for each group.
+        new = np.int64(values[-1]) + 1 + (groups - 1) * values.size + renamed
+        return type(self)(self.offsets, np.where(groups == 0, self.hashes, new), self.tokens_per_block)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Workload:
@@ -171,7 +181,8 @@ class Workload:
 
         Below 1 requests are thinned independently; above 1 copies are laid over the original, each up to
         `COPY_JITTER_S` away from it and inside the original's span, the fraction by thinning. The original
-        requests are all kept then. Raises ValueError unless the factor is finite and above zero.
+        requests are all kept then, and copies share prefix blocks with copies of the same number alone: other
+        users, who talk as these do. Raises ValueError unless the factor is finite and above zero.
         """
         if not (np.isfinite(factor) and factor > 0):
             raise ValueError(f"a rate can be scaled by a factor above zero, not by {factor}")
@@ -183,6 +194,9 @@ class Workload:
         whole = int(factor)
         copies = np.full(len(self), whole - 1) + (rng.random(len(self)) < factor - whole)
         source = np.concatenate((np.arange(len(self)), np.repeat(np.arange(len(self)), copies)))
+        # The copies of a request, numbered from 1; the original is 0.
+        before = np.repeat(np.cumsum(copies) - copies, copies)
+        number = np.concatenate((np.zeros(len(self), dtype=np.int64), np.arange(before.size) - before + 1))
         shift = rng.uniform(-COPY_JITTER_S, COPY_JITTER_S, source.size)
         shift[: len(self)] = 0.0
         # Reflected at both ends, so that the edges are neither thinner nor wider than before.
@@ -197,5 +211,5 @@ class Workload:
             self.cached_tokens[index],
             self.class_index[index],
             self.class_names,
-            None if self.blocks is None else self.blocks.take(index),
+            None if self.blocks is None else self.blocks.take(index).apart(number[order]),
         )

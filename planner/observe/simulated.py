@@ -74,9 +74,9 @@ class SimulatedObserver:
             if came.size == 0:
                 return ClassDemand(rate_rps, 0.0, 0.0)
             return ClassDemand(rate_rps, None, None, self._mix(came[-_RECENT:]))
-        workload = self._fleet.ledger.workload
+        workload, cached_tokens = self._fleet.ledger.workload, self._fleet.ledger.cached_tokens
         lengths = done if done.size else recent
-        work = np.maximum(workload.isl_tokens[lengths] - workload.cached_tokens[lengths], 1)
+        work = np.maximum(workload.isl_tokens[lengths] - cached_tokens[lengths], 1)
         return ClassDemand(
             arrivals_rps=rate_rps,
             prefill_tokens_per_s=rate_rps * float(work.mean()),
@@ -88,7 +88,7 @@ class SimulatedObserver:
         workload = self._fleet.ledger.workload
         isl, osl, cached = (
             column[requests].astype(np.float64)
-            for column in (workload.isl_tokens, workload.osl_tokens, workload.cached_tokens)
+            for column in (workload.isl_tokens, workload.osl_tokens, self._fleet.ledger.cached_tokens)
         )
         return RequestMix.from_samples(isl, osl, cached)
 

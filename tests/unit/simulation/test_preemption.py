@@ -41,13 +41,16 @@ def test_the_newest_is_thrown_out_and_recomputed_by_hand() -> None:
 
 
 def test_what_is_read_again_takes_as_long_per_gpu_as_where_prompts_are_read() -> None:
-    one, four = (
-        fleet(Workload.of([0.0], 1, 1), pair(prefill(1e-5), preempting(decode(0.001, tp=tp), 170.0)))
-        for tp in (1, 4)
-    )
+    ends = []
+    for gpus in (1, 4):
+        layouts = pair(prefill(1e-5), preempting(decode(0.001, tp=gpus), 170.0))
+        opened = fleet(Workload.of([0.0, 0.0], 50, 50), layouts)
+        opened.advance(1e3)
+        assert replica(opened, Role.DECODE).preempted == 1
+        ends.append(max(opened.ledger.finish_s))
 
-    assert one._recompute_s(one.plan.layouts[Role.DECODE])(1000) == pytest.approx(0.010)
-    assert four._recompute_s(four.plan.layouts[Role.DECODE])(1000) == pytest.approx(0.0025)
+    # Both read 84 tokens again, at 10 us a token and GPU.
+    assert ends[0] - ends[1] == pytest.approx(84 * 1e-5 * (1 - 1 / 4), abs=1e-9)
 
 
 def requests(count: int = 600) -> Workload:
