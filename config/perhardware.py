@@ -93,10 +93,3 @@ Money = Annotated[
     PlainValidator(read_money),
     WithJsonSchema({"type": ["number", "string"], "exclusiveMinimum": 0, "maximum": MOST_MONEY}),
 ]
-
-
-def stated_for(value: float | Mapping[str, Any], hardware: str) -> Any:
-    """Return what is stated for a kind of hardware, its name in any case; None where it is not named."""
-    if not isinstance(value, Mapping):
-        return value
-    return next((each for name, each in value.items() if name.casefold() == hardware.casefold()), None)

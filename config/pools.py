@@ -169,6 +169,14 @@ class PoolsSettings(Section):
         """Return the layouts that are stated; a role that is not here takes what its profile selected."""
         return {role: pool.layout for role, pool in self.by_role().items() if pool.layout is not None}
 
+    def hardware(self) -> dict[Role, str]:
+        """Return the hardware that is stated; a role that is not here has that of its layout."""
+        return {role: pool.hardware for role, pool in self.by_role().items() if pool.hardware is not None}
+
+    def alternatives(self) -> dict[Role, tuple[str, ...]]:
+        """Return the layouts that may be proposed, of the roles that narrow them down."""
+        return {r: pool.alternatives for r, pool in self.by_role().items() if pool.alternatives is not None}
+
     def least_gpus(self, hardware: str | None = None) -> int | None:
         """Return the GPUs of the smallest allowed fleet; `None` while a layout is left to the profile.
 

@@ -1,7 +1,7 @@
 """Run one tick: look, predict, size, decide, act, record; live, replayed or asked for once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from models.artifact import LayoutProfile
@@ -19,11 +19,15 @@ from planner.ports import FarSighted, Ports
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """Hold what a deployment runs on: the layout of each role, and the profile that it was read from."""
+    """Hold what a deployment runs on: the layout of each role, and the profile that it was read from.
+
+    `alternatives` are the layouts that could run in its place, per role.
+    """
 
     layouts: Mapping[Role, LayoutProfile]
     profile_digest: str
     version: str
+    alternatives: Mapping[Role, tuple[LayoutProfile, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from config.clusterstate import read_cluster_state
 from config.dynamo_profile import read_folder
 from config.loading import Loaded, load
 from config.metrics import read_metrics
+from config.money import Billed
 from config.schema import DeploymentSettings
 from config.textfile import read_text
 from models.artifact import LayoutProfile, Profile, ProfileArtifact, parse
@@ -28,6 +29,7 @@ from planner.observe.past import PrometheusHistory
 from planner.observe.preflight import missing_series
 from planner.observe.prometheus import PrometheusServer
 from planner.observe.statefile import AtFloors, StateFile
+from planner.stocks import Terms, alternatives, choose_layouts, stocks
 from planner.tick import Served
 
 
@@ -79,14 +81,18 @@ def deployment(loaded: Loaded, name: str | None = None, profile_path: Path | Non
             f"{loaded.path}: deployment {settings.name} has no profile; set `profile` or pass --profile"
         )
     profile = read_profile(path, settings.model)
-    layouts = choose_layouts(profile.artifact, settings.layouts(), tuple(settings.pools.to_policy()))
+    roles, artifact = tuple(settings.pools.by_role()), profile.artifact
+    layouts = choose_layouts(artifact, settings.layouts(), roles, settings.pools.hardware())
     policy = settings.to_tick_policy(loaded.settings.interval_s, loaded.digest)
-    policy = replace(
-        policy,
-        plan=replace(policy.plan, topology=_topology(profile.artifact, layouts, policy.plan.budget_gpus)),
+    plan = replace(
+        policy.plan,
+        topology=_topology(artifact, layouts, policy.plan.budget_gpus),
+        stocks=stocks(artifact, layouts, _terms(loaded.path, settings)),
     )
+    policy = replace(policy, plan=plan)
     _check_budget(loaded.path, policy.plan, layouts)
-    served = Served(layouts, profile.digest, VERSION)
+    others = alternatives(artifact, layouts, settings.pools.alternatives())
+    served = Served(layouts, profile.digest, VERSION, others)
     return Deployment(settings.name, settings.model, policy, served, profile, settings, loaded)
 
 
@@ -132,37 +138,26 @@ def live(chosen: Deployment, cluster_state: Path | None, fitter: Fitter | None =
     )
 
 
-def choose_layouts(
-    artifact: ProfileArtifact, stated: Mapping[Role, str], roles: tuple[Role, ...]
-) -> dict[Role, LayoutProfile]:
-    """Return each role's layout: the stated one, or the one that the profile selected.
-
-    Raises ArtifactError when the profile holds neither.
-    """
-    chosen = {}
-    for role in roles:
-        name = stated.get(role) or (artifact.selection.layout(role) if artifact.selection else None)
-        if name is None:
-            raise ArtifactError(
-                f"the profile of {artifact.model} selects no {role} layout; state pools.{role}.layout "
-                f"(or --layout {role}=NAME), or profile again with a rate, lengths and a promise, so that it "
-                "selects"
-            )
-        try:
-            chosen[role] = artifact.layout(role, name)
-        except KeyError as error:
-            raise ArtifactError(str(error.args[0])) from None
-    return chosen
-
-
 def _check_budget(path: Path, plan: PlanPolicy, layouts: Mapping[Role, LayoutProfile]) -> None:
-    """Raise ConfigError when not even the smallest fleet is inside the budget."""
-    least_gpus = sum(pool.min_replicas * layouts[role].gpus for role, pool in plan.pools.items())
-    if plan.budget_gpus is not None and least_gpus > plan.budget_gpus:
-        raise ConfigError(
-            f"{path}: the smallest fleet takes {least_gpus} GPUs in the profile's layouts, the budget is "
-            f"{plan.budget_gpus}; raise budget.gpus, or state narrower layouts"
-        )
+    """Raise ConfigError when not even the smallest fleet is inside a budget."""
+    for limit in plan.limits():
+        least_gpus = sum(plan.pools[role].min_replicas * layouts[role].gpus for role in limit.roles)
+        if least_gpus > limit.gpus:
+            raise ConfigError(
+                f"{path}: the smallest fleet takes {least_gpus} GPUs in the profile's layouts, the "
+                f"{limit.name} does not hold them; raise budget.gpus, or state narrower layouts"
+            )
+
+
+def _terms(path: Path, settings: DeploymentSettings) -> Terms:
+    """Return what the configuration states per hardware."""
+    price = settings.price
+    return Terms(
+        str(path),
+        settings.budget.gpus,
+        None if price is None else price.gpu_h,
+        price is None or price.billed is Billed.NODE,
+    )
 
 
 def _topology(
@@ -171,7 +166,7 @@ def _topology(
     """Lay the budget out in the nodes of the profiled hardware.
 
     Without a budget any count can be placed, and where roles have hardware of their own, one budget says
-    nothing about either's nodes.
+    nothing about either's nodes; budgets per hardware do (`planner.stocks`).
     """
     machines = {artifact.machine(layout) for layout in layouts.values()}
     if budget_gpus is None or len(machines) > 1:

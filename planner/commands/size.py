@@ -84,7 +84,8 @@ def _answer(
     from models.mix import RequestMix
     from models.plan.question import judge, judged, smallest_fleet
     from models.values import RequestClass, Role, Router, Slo
-    from planner.wiring import choose_layouts, read_profile
+    from planner.stocks import choose_layouts
+    from planner.wiring import read_profile
 
     profile = read_profile(profile_path)
     stated = {Role(r): n for r, n in _pairs("--layout", layout).items()}
