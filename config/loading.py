@@ -129,7 +129,10 @@ def _check(values: dict[str, Any], base: Path) -> tuple[Settings | None, list[Fi
 def _names_twice(values: dict[str, Any]) -> Iterator[Finding]:
     """Yield names that come twice in a list, whatever else is wrong with its items."""
     deployments = values.get("deployments")
-    lists: list[tuple[KeyPath, Any]] = [(("deployments",), deployments)]
+    lists: list[tuple[KeyPath, Any]] = [
+        (("deployments",), deployments),
+        (("gpu_pools",), values.get("gpu_pools")),
+    ]
     for i, each in enumerate(deployments if isinstance(deployments, list) else ()):
         if isinstance(each, dict):
             lists.append((("deployments", i, "classes"), each.get("classes")))

@@ -10,6 +10,7 @@ from config.perhardware import GpuBudget
 from config.pools import PoolsSettings
 from config.quantities import Duration, Place, Share, write_duration
 from config.section import Problems, Section, refuse
+from config.sharing import GpuPoolSettings, ShareSettings, sharing_problems
 from config.sources import JournalSettings, PrometheusSettings
 from config.stages import DecideSettings, ForecastSettings
 from models.policy import ClassMatch, Mode, PlanPolicy, TickPolicy
@@ -57,6 +58,11 @@ class DeploymentSettings(Section):
         description="Profile artifact of the model, relative to this file. null: the command line names it.",
     )
     budget: BudgetSettings = Field(default_factory=BudgetSettings, description="What the fleet may take.")
+    share: ShareSettings | None = Field(
+        default=None,
+        description="The pool of GPUs that the deployment shares with others, and what it was promised of "
+        "it. A budget of its own holds besides. null: it shares with nobody.",
+    )
     router: Router = Field(
         default=_PLAN.router,
         description="How requests are spread over the replicas of a pool: load, round-robin or random. It "
@@ -123,11 +129,24 @@ class DeploymentSettings(Section):
         refuse(problems)
         return self
 
+    @property
+    def own_gpus(self) -> int | None:
+        """Return the bound on its GPUs that is its own, whatever it shares."""
+        return self.budget.total_gpus()
+
+    @property
+    def least_gpus(self) -> int | None:
+        """Return the GPUs of its smallest fleet; `None` while a layout is left to the profile."""
+        return self.pools.least_gpus()
+
     def _budget_problems(self) -> Problems:
         """Return where a budget is below what the pools' floors take."""
         gpus = self.budget.gpus
         stated = {None: gpus} if isinstance(gpus, int) else dict((gpus or {}).items())
         problems: Problems = []
+        if self.share is not None and self.budget.total_gpus() is None and gpus is not None:
+            sentence = "is a bound per hardware, and a shared pool holds one kind of GPUs; state one number"
+            problems.append((("budget", "gpus"), sentence))
         for hardware, most in stated.items():
             least = self.pools.least_gpus(hardware)
             if least is not None and least > most:
@@ -188,6 +207,11 @@ class Settings(Section):
         validate_default=True,  # so that its folder, too, starts at the file
         description="Where the records of all ticks are kept.",
     )
+    gpu_pools: tuple[GpuPoolSettings, ...] = Field(
+        default=(),
+        max_length=100,
+        description="Pools of GPUs that several deployments share, each by its `share`. Empty: none.",
+    )
     deployments: tuple[DeploymentSettings, ...] = Field(
         min_length=1, max_length=1000, description="The served models that Headgate looks after."
     )
@@ -197,6 +221,8 @@ class Settings(Section):
         problems: Problems = [
             (("deployments", *where), sentence) for where, sentence in names_twice(self.deployments)
         ]
+        problems += [(("gpu_pools", *where), sentence) for where, sentence in names_twice(self.gpu_pools)]
+        problems += sharing_problems(self.gpu_pools, self.deployments)
         for i, each in enumerate(self.deployments):
             needed_s = each.to_plan_policy(self.interval_s).least_reach_s()
             if each.forecast.reach_s is not None and each.forecast.reach_s < needed_s:

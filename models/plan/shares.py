@@ -112,7 +112,7 @@ def _fits(plan: FleetPlan, claims: Sequence[Claim], pool: GpuPool) -> bool:
         pairs = [(claim.widths[role], n) for role, n in rung.counts.items()] or [(1, rung.gpus)]
         for width, count in pairs:
             by_width[width] = by_width.get(width, 0) + count
-    return pool.topology.fits(by_width, one_clique=pool.topology.cliques == 1)
+    return pool.topology.fits(by_width, one_clique=pool.topology.single)
 
 
 def _sentence(division: Division, claim: Claim) -> str:

@@ -45,6 +45,10 @@ def check(file: Path, profiles: bool) -> None:
     if profiles:
         _check_profiles(loaded)
     click.echo(f"{file}: ok")
+    for pool in loaded.settings.gpu_pools:
+        shares = ((each.name, each.share) for each in loaded.settings.deployments)
+        members = [name for name, share in shares if share is not None and share.pool == pool.name]
+        click.echo(f"  pool {pool.name}: {pool.gpus} GPUs for {', '.join(members) or 'nobody yet'}")
     for deployment in loaded.settings.deployments:
         for line in _deployment(deployment):
             click.echo(f"  {line}")
@@ -112,9 +116,18 @@ def _deployment(settings: DeploymentSettings) -> Iterator[str]:
     budget = "no GPU budget" if gpus is None else f"at most {gpus} GPUs"
     if isinstance(gpus, Mapping):
         budget = "at most " + " and ".join(f"{most} GPUs of {name}" for name, most in gpus.items())
-    yield f"deployment {settings.name}: {settings.model}, mode {settings.mode}, {fleet}, {budget}"
+    bounds = f"{budget}{_share(settings)}"
+    yield f"deployment {settings.name}: {settings.model}, mode {settings.mode}, {fleet}, {bounds}"
     for each, match in zip(settings.classes, settings.matches(), strict=True):
         yield f"  class {each.name}: {_promise(each.to_policy())}; {_members(match)}"
+
+
+def _share(settings: DeploymentSettings) -> str:
+    share = settings.share
+    if share is None:
+        return ""
+    own = f", {share.guaranteed_gpus} of them guaranteed" if share.guaranteed_gpus else ""
+    return f", shares pool {share.pool}{own}, priority {share.priority}"
 
 
 def _promise(request_class: RequestClass) -> str:

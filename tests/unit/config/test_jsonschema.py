@@ -87,4 +87,4 @@ def test_an_example_stands_alone(example: Path) -> None:
 
 
 def test_the_examples_are_those_that_the_readme_names() -> None:
-    assert [example.name for example in EXAMPLES] == ["aks.yaml", "demo.yaml", "replay.yaml"]
+    assert [example.name for example in EXAMPLES] == ["aks.yaml", "demo.yaml", "replay.yaml", "shared.yaml"]
