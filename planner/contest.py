@@ -13,7 +13,7 @@ from models.values import Role
 from planner.forecasting import Forecasting
 from planner.policies import oracle, sizing
 from planner.policies.headgate import Headgate
-from planner.policies.hpa import Hpa
+from planner.policies.hpa import Hpa, Metric
 from planner.policies.perfect import PerfectForecaster
 from planner.policies.policy import Policy
 from planner.policies.static import Static
@@ -107,7 +107,9 @@ def _policy(name: str, stage: Stage, setup: Setup) -> Policy:
     first_s = stage.scale.simulated_span_s(_FIRST_S)
     initial = setup.initial or sizing.first_fleet(stage.workload, layouts, plan, first_s)
     if name == "hpa":
-        return Hpa(sizing.in_flight_targets(stage.workload, layouts, plan), plan.pools, initial)
+        in_flight = sizing.in_flight_targets(stage.workload, layouts, plan)
+        targets = {role: {Metric.IN_FLIGHT: value} for role, value in in_flight.items()}
+        return Hpa(targets, plan.pools, initial)
     return Headgate(setup.policy, setup.served, _forecaster(name, stage, setup.policy), initial, name)
 
 

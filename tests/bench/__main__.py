@@ -7,6 +7,7 @@ from _pytest.outcomes import Skipped
 
 BENCHES = {
     "ticks": "pure ticks per second",
+    "capacity": "safe loads of the model beside those of the simulated fleet",
     "fleet_plan": "one pool of GPUs divided among 200 deployments",
     "sweep": "points per second of the profiler",
     "replay": "simulated requests per second and peak memory",
@@ -14,6 +15,7 @@ BENCHES = {
     "fitting": "the fitting worker: a day of its fits, and ticks beside it",
     "forecast_peers": "forecasts beside Dynamo's predictors and statsforecast on real series",
     "forecast_value": "what forecasting buys in the closed loop: on, off, and knowing the future",
+    "arena": "Headgate beside constant fleets, the best HPA and an oracle on recorded hours",
     "dynamo_replay": "inside Dynamo's own replay: the simulated fleet, and Headgate beside its planner",
     "calibrate": "the estimator against published measurements",
     "published": "published benchmarks and capacity plans beside what the model says",

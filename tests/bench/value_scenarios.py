@@ -12,19 +12,28 @@ import numpy as np
 
 from models.artifact import LayoutProfile
 from models.policy import PoolPolicy
-from models.series import Floats, Series
 from models.simulation.story import REAL_DAY_S, Story
-from models.simulation.workload import Workload
-from models.values import RequestClass, Role, Signal, Slo
+from models.values import RequestClass, Role, Slo
 from planner.replay import Stage
 from tests import builders
+from tests.bench.recorded_load import (
+    CLASS_NAME,
+    CONVERSATION,
+    ISL,
+    MEAN_RPS,
+    OSL,
+    SERVEGEN,
+    Minutes,
+    conversation,
+    measured,
+    requests,
+    servegen,
+)
 from tests.components import trace
-from tests.demand import MINUTES_PER_DAY, SUNDAY_S, recorded_minutes
+from tests.demand import MINUTES_PER_DAY
 
-CONVERSATION, SERVEGEN = "azure_llm_2024_conv_week_1min.csv.gz", "servegen_m-small_1min_synth.csv.gz"
 STARTUPS_S = (60.0, 120.0, 300.0)
-DOCUMENTS = RequestClass("documents", Slo(ttft_s=3.0, itl_s=0.05))
-MEAN_RPS, ISL, OSL, CV = 6.0, 16_000.0, 300.0, 0.4
+DOCUMENTS = RequestClass(CLASS_NAME, Slo(ttft_s=3.0, itl_s=0.05))
 HOURS = 8
 # Each minute of the shop's night is 5 s of traffic at its true rate.
 COMPRESSION = 12.0
@@ -38,22 +47,13 @@ class Scenario:
     make: Callable[[float, int], Stage]
 
 
-@dataclass(frozen=True, slots=True)
-class Minutes:
-    """Hold per minute the expected rate and mean lengths, shape (minutes,); NaN where nobody measured."""
-
-    rps: Floats
-    isl_tokens: Floats
-    osl_tokens: Floats
-
-
 def scenarios() -> tuple[Scenario, ...]:
     """Return all of them; skips, as tests.components does, where recorded traffic is absent."""
     for recorded in (CONVERSATION, SERVEGEN):
         trace(recorded)
     return (
-        Scenario("conversation, a weekday", lambda s, n: _documents(_conversation(), 4, 4, s, n)),
-        Scenario("servegen, a weekday", lambda s, n: _documents(_servegen(), 8, 15, s, n)),
+        Scenario("conversation, a weekday", lambda s, n: _documents(conversation(), 4, 4, s, n)),
+        Scenario("servegen, a weekday", lambda s, n: _documents(servegen(), 8, 15, s, n)),
         Scenario("shop, nightly batch", _shop),
         Scenario("flash crowd", lambda s, n: _documents(_crowd(), 4, 9, s, n)),
     )
@@ -63,89 +63,19 @@ def _documents(minutes: Minutes, day: int, hour: int, startup_s: float, seed: in
     """Replay `HOURS` of a day from an hour on; what came before is the history."""
     begin = day * MINUTES_PER_DAY + hour * 60
     span = slice(begin, begin + HOURS * 60)
-    start_s = SUNDAY_S + 60.0 * begin
     layouts = {
         Role.PREFILL: builders.prefill_layout(25_000.0),
         Role.DECODE: builders.decode_layout(0.012, 0.0006),
     }
     return Stage(
         trace="documents",
-        workload=_requests(minutes, span, start_s, seed),
+        workload=requests(minutes, span, seed),
         layouts=layouts,
         classes=(DOCUMENTS,),
         startup_s=dict.fromkeys(layouts, startup_s),
-        history={DOCUMENTS.name: _measured(minutes, begin, seed)},
+        history={DOCUMENTS.name: measured(minutes, begin, seed)},
         seed=seed,
     )
-
-
-def _requests(minutes: Minutes, span: slice, start_s: float, seed: int) -> Workload:
-    rng = np.random.default_rng([seed, 1])
-    counts = rng.poisson(60.0 * np.nan_to_num(minutes.rps[span]))
-    begins = start_s + 60.0 * np.arange(counts.size)
-    times = np.repeat(begins, counts) + 60.0 * rng.random(int(counts.sum()))
-    isl, osl = (
-        np.repeat(np.nan_to_num(means[span], nan=1.0), counts) * _spread(times.size, rng)
-        for means in (minutes.isl_tokens, minutes.osl_tokens)
-    )
-    # One at the very start, so that the trace begins there.
-    times[:1] = start_s
-    return Workload.of(
-        times, np.maximum(np.rint(isl), 1), np.maximum(np.rint(osl), 1), class_names=(DOCUMENTS.name,)
-    )
-
-
-def _measured(minutes: Minutes, until: int, seed: int) -> Mapping[Signal, Series]:
-    rng = np.random.default_rng([seed, 2])
-    known = np.isfinite(minutes.rps[:until])
-    counts = rng.poisson(60.0 * np.nan_to_num(minutes.rps[:until])).astype(np.float64)
-
-    def total(means: Floats) -> Floats:
-        """Draw the sum of a minute's lengths, by the central limit."""
-        mean = np.nan_to_num(means[:until])
-        return np.maximum(counts * mean + np.sqrt(counts) * mean * CV * rng.normal(size=counts.size), 0.0)
-
-    amounts = {
-        Signal.ARRIVALS: counts,
-        Signal.PREFILL_TOKENS: total(minutes.isl_tokens),
-        Signal.DECODE_TOKENS: total(minutes.osl_tokens),
-    }
-    return {s: Series(SUNDAY_S, 60.0, values / 60.0, known) for s, values in amounts.items()}
-
-
-def _spread(count: int, rng: np.random.Generator) -> Floats:
-    """Draw log-normal factors of mean 1."""
-    sigma = np.sqrt(np.log1p(CV**2))
-    return np.asarray(np.exp(rng.normal(-(sigma**2) / 2, sigma, count)))
-
-
-def _conversation() -> Minutes:
-    counts = recorded_minutes(CONVERSATION, "req_per_min")
-    return _scaled(counts, np.full(counts.size, ISL), np.full(counts.size, OSL))
-
-
-def _servegen() -> Minutes:
-    """Return the fortnight of ServeGen m-small; its lengths drift as recorded, its empty windows are gaps.
-
-    Lengths were recorded as means of ten minutes: they lie on lines between the middles of those. As steps
-    every tenth minute they would jump by up to 60 % at moments that only the recording knows.
-    """
-    counts = recorded_minutes(SERVEGEN, "req")
-    counts[counts <= 0] = np.nan
-    isl, osl = (_lines(recorded_minutes(SERVEGEN, column) / counts) for column in ("pre", "dec"))
-    return _scaled(counts, ISL * isl / np.mean(isl), OSL * osl / np.mean(osl))
-
-
-def _lines(per_minute: Floats, window: int = 10) -> Floats:
-    """Lay straight lines through the middles of windows, across those that are empty."""
-    means = per_minute[window // 2 :: window]
-    middles = window * np.arange(means.size) + window / 2
-    known = np.isfinite(means)
-    return np.asarray(np.interp(np.arange(per_minute.size) + 0.5, middles[known], means[known]))
-
-
-def _scaled(counts: Floats, isl: Floats, osl: Floats) -> Minutes:
-    return Minutes(counts / np.nanmean(counts) * MEAN_RPS, isl, osl)
 
 
 def _crowd() -> Minutes:

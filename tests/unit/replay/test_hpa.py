@@ -4,11 +4,16 @@ import pytest
 
 from models.observation import PoolState, StartingReplica
 from models.policy import PoolPolicy
-from planner.policies.hpa import HpaSettings, RoleScaler
+from planner.policies.hpa import HpaSettings, Metric, RoleScaler
 
 
 def scaler(most: int | None = None, target: float = 10.0) -> RoleScaler:
-    return RoleScaler(target, PoolPolicy(min_replicas=1, max_replicas=most), HpaSettings(average_s=15.0))
+    bounds = PoolPolicy(min_replicas=1, max_replicas=most)
+    return RoleScaler({Metric.IN_FLIGHT: target}, bounds, HpaSettings(average_s=15.0))
+
+
+def asked(some: RoleScaler, now_s: float, in_use: float, at: PoolState) -> int:
+    return some.desired(now_s, {Metric.IN_FLIGHT: in_use}, at)
 
 
 def pool(ready: int, starting: int = 0) -> PoolState:
@@ -27,25 +32,25 @@ def pool(ready: int, starting: int = 0) -> PoolState:
     ],
 )
 def test_desired_is_the_ratio_of_metric_and_target_rounded_up(in_use: float, ready: int, wanted: int) -> None:
-    assert scaler().desired(0.0, in_use, pool(ready)) == wanted
+    assert asked(scaler(), 0.0, in_use, pool(ready)) == wanted
 
 
 def test_an_up_adds_at_most_the_larger_of_all_again_and_four_in_15_seconds() -> None:
-    assert scaler().desired(0.0, 10_000.0, pool(2)) == 6
-    assert scaler().desired(0.0, 10_000.0, pool(10)) == 20
+    assert asked(scaler(), 0.0, 10_000.0, pool(2)) == 6
+    assert asked(scaler(), 0.0, 10_000.0, pool(10)) == 20
 
 
 def test_pods_added_in_the_last_15_seconds_count_against_the_limit() -> None:
     some = scaler()
-    assert some.desired(0.0, 10_000.0, pool(2)) == 6
-    assert some.desired(10.0, 10_000.0, pool(6)) == 6
-    assert some.desired(15.0, 10_000.0, pool(6)) == 12
+    assert asked(some, 0.0, 10_000.0, pool(2)) == 6
+    assert asked(some, 10.0, 10_000.0, pool(6)) == 6
+    assert asked(some, 15.0, 10_000.0, pool(6)) == 12
 
 
 def test_a_down_waits_until_five_minutes_agree() -> None:
     some = scaler()
-    some.desired(0.0, 80.0, pool(8))
-    answers = [some.desired(15.0 * i, 20.0, pool(8)) for i in range(1, 21)]
+    asked(some, 0.0, 80.0, pool(8))
+    answers = [asked(some, 15.0 * i, 20.0, pool(8)) for i in range(1, 21)]
 
     # At 300 s the recommendation of 8 from 0 s has just left the window.
     assert answers == [8] * 19 + [2]
@@ -54,37 +59,37 @@ def test_a_down_waits_until_five_minutes_agree() -> None:
 def test_a_short_dip_changes_nothing() -> None:
     some = scaler()
     for i in range(40):
-        assert some.desired(15.0 * i, 20.0 if i % 10 == 5 else 80.0, pool(8)) == 8
+        assert asked(some, 15.0 * i, 20.0 if i % 10 == 5 else 80.0, pool(8)) == 8
 
 
 def test_starting_pods_count_as_idle_towards_an_up() -> None:
     # Without them: ceil(1.6 * 5) = 8. With three idle ones the mean is exactly on target.
-    assert scaler().desired(0.0, 80.0, pool(5, starting=3)) == 8
-    assert scaler().desired(0.0, 120.0, pool(5, starting=3)) == 12
+    assert asked(scaler(), 0.0, 80.0, pool(5, starting=3)) == 8
+    assert asked(scaler(), 0.0, 120.0, pool(5, starting=3)) == 12
 
 
 def test_starting_pods_count_as_on_target_towards_a_down() -> None:
     some = scaler()
-    answer = [some.desired(15.0 * i, 5.0, pool(4, starting=4)) for i in range(21)][-1]
+    answer = [asked(some, 15.0 * i, 5.0, pool(4, starting=4)) for i in range(21)][-1]
 
     # (5 + 4 * 10) / 10 rounded up; without them it would be 1.
     assert answer == 5
 
 
 def test_a_pool_without_a_ready_pod_is_left_alone() -> None:
-    assert scaler().desired(0.0, 0.0, pool(0, starting=3)) == 3
+    assert asked(scaler(), 0.0, 0.0, pool(0, starting=3)) == 3
 
 
 def test_bounds_hold() -> None:
-    assert scaler(most=3).desired(0.0, 10_000.0, pool(2)) == 3
+    assert asked(scaler(most=3), 0.0, 10_000.0, pool(2)) == 3
     some = scaler()
-    assert [some.desired(15.0 * i, 0.0, pool(2)) for i in range(22)][-1] == 1
+    assert [asked(some, 15.0 * i, 0.0, pool(2)) for i in range(22)][-1] == 1
 
 
 def test_the_metric_is_averaged_over_its_window() -> None:
-    some = RoleScaler(10.0, PoolPolicy(), HpaSettings(average_s=60.0))
+    some = RoleScaler({Metric.IN_FLIGHT: 10.0}, PoolPolicy(), HpaSettings(average_s=60.0))
     for i, in_use in enumerate((40.0, 40.0, 40.0)):
-        some.desired(15.0 * i, in_use, pool(4))
+        asked(some, 15.0 * i, in_use, pool(4))
 
     # (40 * 3 + 80) / 4 = 50 over four pods: ratio 1.25.
-    assert some.desired(45.0, 80.0, pool(4)) == 5
+    assert asked(some, 45.0, 80.0, pool(4)) == 5
