@@ -47,10 +47,10 @@ class GpuPoolSettings(Section):
         refuse(problems)
         return self
 
-    def to_pool(self, gpus_per_node: int, clique_gpus: int) -> GpuPool:
+    def to_pool(self, hardware: str, gpus_per_node: int, clique_gpus: int) -> GpuPool:
         """Return the pool laid out in nodes: its own figures, or else those of the profiled hardware."""
         node, clique = self.gpus_per_node or gpus_per_node, self.clique_gpus or clique_gpus
-        return GpuPool(self.name, self.gpus, Topology.lay_out(node, max(clique, node), self.gpus))
+        return GpuPool(self.name, self.gpus, Topology.lay_out(node, max(clique, node), self.gpus), hardware)
 
 
 class ShareSettings(Section):

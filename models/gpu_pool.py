@@ -12,11 +12,15 @@ from models.values import Role
 
 @dataclass(frozen=True, slots=True)
 class GpuPool:
-    """Name GPUs of one kind that several deployments share; `topology` lays them out (`None`: any fit)."""
+    """Name GPUs of one kind that several deployments share; `topology` lays them out (`None`: any fit).
+
+    `hardware` is that kind, as the profiles of its deployments name it.
+    """
 
     name: str
     gpus: int
     topology: Topology | None = None
+    hardware: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +62,19 @@ class PoolShare:
         return self.gpus < self.needed_gpus
 
 
+def within_pool(plan: PlanPolicy, pool: GpuPool) -> PlanPolicy:
+    """Return the plan inside the whole of a pool: what a deployment can never exceed, whoever else asks."""
+    if plan.budget_gpus is not None and plan.budget_gpus <= pool.gpus:
+        return replace(plan, topology=pool.topology)
+    named = f"pool {pool.name} of {pool.gpus} GPUs"
+    return replace(plan, budget_gpus=pool.gpus, budget_name=named, topology=pool.topology)
+
+
 def with_share(plan: PlanPolicy, share: PoolShare | None) -> PlanPolicy:
     """Return the plan inside a share of a pool: the tighter of it and the deployment's own budget holds."""
     if share is None:
         return plan
-    if plan.budget_gpus is not None and plan.budget_gpus < share.gpus:
+    if plan.budget_gpus is not None and plan.budget_gpus <= share.gpus:
         return replace(plan, room_gpus=share.room_gpus)
     said = f"share of pool {share.pool}, {share.gpus} of {share.pool_gpus} GPUs,"
     return replace(plan, budget_gpus=share.gpus, room_gpus=share.room_gpus, budget_name=said)

@@ -11,15 +11,17 @@ from dataclasses import dataclass, replace
 
 from models.artifact import LayoutProfile
 from models.decision import Decision
+from models.errors import ConfigError
 from models.gpu_pool import GpuPool, Membership, PoolShare, occupied_gpus
 from models.observation import Observation
 from models.plan.claims import make_claim
 from models.plan.fleet_plan import Claim
 from models.plan.shares import Division, Member, divide, unseen
-from models.policy import DecidePolicy, PlanPolicy
+from models.policy import DecidePolicy, PlanPolicy, TickPolicy
 from models.prediction import Forecast
 from models.units import show_duration
 from models.values import Role
+from planner.tick import Served
 
 # Ticks after which a deployment that was not looked at counts as unseen: it keeps its GPUs and asks for none.
 UNSEEN_TICKS = 2.5
@@ -99,6 +101,33 @@ class SharedPool:
         if known is None or fixed or known[0] != claims:
             self._last[acting] = (claims, divide(self.pool, members, acting))
         return replace(self._last[acting][1], members={m.membership.deployment: m for m in members})
+
+
+def seats(members: Sequence[tuple[GpuPool, Membership, Served, TickPolicy]], where: str) -> dict[str, "Seat"]:
+    """Put deployments that share pools into them; return the seat of each by its name.
+
+    Raises ConfigError, which begins with `where`, for a pool of two kinds of hardware, and for one that does
+    not hold the smallest fleets of its deployments in their profiles' layouts.
+    """
+    by_pool: dict[str, list[tuple[GpuPool, Membership, Served, TickPolicy]]] = {}
+    for each in members:
+        by_pool.setdefault(each[0].name, []).append(each)
+    found = {}
+    for name, some in by_pool.items():
+        kinds = {pool.hardware: member.deployment for pool, member, _, _ in some}
+        if len(kinds) > 1:
+            said = " and ".join(f"{who} is profiled on {hardware}" for hardware, who in kinds.items())
+            raise ConfigError(f"{where}: pool {name}: {said}; GPUs of two kinds are two pools")
+        pool, least = some[0][0], sum(member.floor_gpus for _, member, _, _ in some)
+        if least > pool.gpus:
+            raise ConfigError(
+                f"{where}: pool {name} has {pool.gpus} GPUs, and the smallest fleets of its deployments take "
+                f"{least} in the profiles' layouts; raise its gpus, or state narrower layouts"
+            )
+        shared = SharedPool(pool, [member for _, member, _, _ in some], some[0][3].plan.interval_s)
+        for _, member, served, policy in some:
+            found[member.deployment] = Seat(shared, member, served.layouts, policy.decide)
+    return found
 
 
 class Seat:

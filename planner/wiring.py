@@ -1,6 +1,6 @@
 """Wire a deployment together from its configuration: the one place in planner that reads the config tree."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,8 +16,9 @@ from config.textfile import read_text
 from models.artifact import LayoutProfile, Profile, ProfileArtifact, parse
 from models.dynamo_tables import DecodeTable, PrefillTable
 from models.errors import ArtifactError, ConfigError
+from models.gpu_pool import GpuPool, Membership, within_pool
 from models.observation import Gap
-from models.policy import PlanPolicy, TickPolicy
+from models.policy import Mode, PlanPolicy, TickPolicy
 from models.topology import Topology
 from models.values import Role
 from models.version import VERSION
@@ -29,6 +30,7 @@ from planner.observe.past import PrometheusHistory
 from planner.observe.preflight import missing_series
 from planner.observe.prometheus import PrometheusServer
 from planner.observe.statefile import AtFloors, StateFile
+from planner.sharing import Seat, seats
 from planner.stocks import Terms, alternatives, choose_layouts, stocks
 from planner.tick import Served
 
@@ -44,6 +46,7 @@ class Deployment:
     profile: Profile
     settings: DeploymentSettings
     loaded: Loaded
+    pool: GpuPool | None = None
 
 
 def read_config(path: Path, overrides: Mapping[str, Any] | None = None) -> Loaded:
@@ -90,10 +93,32 @@ def deployment(loaded: Loaded, name: str | None = None, profile_path: Path | Non
         stocks=stocks(artifact, layouts, _terms(loaded.path, settings)),
     )
     policy = replace(policy, plan=plan)
+    pool = _shared_pool(loaded, settings, profile.artifact, layouts)
+    if pool is not None:
+        policy = replace(policy, plan=within_pool(policy.plan, pool))
     _check_budget(loaded.path, policy.plan, layouts)
     others = alternatives(artifact, layouts, settings.pools.alternatives())
     served = Served(layouts, profile.digest, VERSION, others)
-    return Deployment(settings.name, settings.model, policy, served, profile, settings, loaded)
+    return Deployment(settings.name, settings.model, policy, served, profile, settings, loaded, pool)
+
+
+def pool_seats(deployments: Sequence[Deployment]) -> dict[str, Seat]:
+    """Return the seat of each deployment that shares a pool; raises ConfigError for what does not fit."""
+    members = [
+        (each.pool, _membership(each), each.served, each.policy)
+        for each in deployments
+        if each.pool is not None
+    ]
+    return seats(members, str(deployments[0].loaded.path) if deployments else "")
+
+
+def pool_mates(loaded: Loaded, name: str) -> list[str]:
+    """Return the deployments that share a pool with one, itself included, in the order of the file."""
+    share = loaded.deployment(name).share
+    if share is None:
+        return [name]
+    others = ((each.name, each.share) for each in loaded.settings.deployments)
+    return [other for other, its in others if its is not None and its.pool == share.pool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +182,39 @@ def _terms(path: Path, settings: DeploymentSettings) -> Terms:
         settings.budget.gpus,
         None if price is None else price.gpu_h,
         price is None or price.billed is Billed.NODE,
+    )
+
+
+def _shared_pool(
+    loaded: Loaded,
+    settings: DeploymentSettings,
+    artifact: ProfileArtifact,
+    layouts: Mapping[Role, LayoutProfile],
+) -> GpuPool | None:
+    """Return the pool that a deployment shares, laid out in nodes of the profiled hardware."""
+    share = settings.share
+    if share is None:
+        return None
+    machines = {artifact.machine(layout) for layout in layouts.values()}
+    if len(machines) > 1:
+        raise ConfigError(
+            f"{loaded.path}: deployment {settings.name} runs its roles on "
+            f"{' and '.join(sorted(m.name for m in machines))}; pool {share.pool} holds GPUs of one kind: "
+            "state layouts of one, or a budget per hardware and no share"
+        )
+    machine = machines.pop()
+    pool = next(each for each in loaded.settings.gpu_pools if each.name == share.pool)
+    return pool.to_pool(machine.name, machine.gpus_per_node, machine.scaleup_gpus)
+
+
+def _membership(chosen: Deployment) -> Membership:
+    share, plan, layouts = chosen.settings.share, chosen.policy.plan, chosen.served.layouts
+    return Membership(
+        deployment=chosen.name,
+        guaranteed_gpus=share.guaranteed_gpus if share else 0,
+        priority=share.priority if share else 0,
+        acts=chosen.settings.mode is Mode.ACT,
+        floor_gpus=sum(pool.min_replicas * layouts[role].gpus for role, pool in plan.pools.items()),
     )
 
 

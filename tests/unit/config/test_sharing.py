@@ -41,8 +41,8 @@ def test_nodes_are_those_of_the_profiled_hardware_unless_the_pool_states_its_own
     stated = "{name: gb200, gpus: 32, gpus_per_node: 8, clique_gpus: 16}"
     own = loaded(tmp_path, SHARED.replace("{name: gb200, gpus: 32}", stated)).settings.gpu_pools[0]
 
-    assert plain.to_pool(4, 72).topology == Topology(4, 32, 1)
-    assert own.to_pool(4, 72).topology == Topology(8, 16, 2)
+    assert plain.to_pool("gb200", 4, 72).topology == Topology(4, 32, 1)
+    assert own.to_pool("gb200", 4, 72).topology == Topology(8, 16, 2)
 
 
 @pytest.mark.parametrize(
