@@ -144,11 +144,24 @@ class PlanPolicy:
 
     def limits(self) -> tuple[GpuLimit, ...]:
         """Return every bound on GPUs: of all roles together, and of each kind of hardware."""
-        own = (stock.limit() for stock in self.stocks)
-        found = tuple(limit for limit in own if limit is not None)
         if self.budget_gpus is None:
-            return found
-        return (GpuLimit(self.budget_gpus, frozenset(self.pools), self.budget_said()), *found)
+            return self._per_hardware()
+        return (GpuLimit(self.budget_gpus, frozenset(self.pools), self.budget_said()), *self._per_hardware())
+
+    def _per_hardware(self) -> tuple[GpuLimit, ...]:
+        return tuple(limit for stock in self.stocks if (limit := stock.limit()) is not None)
+
+    def rooms(self) -> tuple[GpuLimit, ...]:
+        """Return every bound on what may be occupied now: the budgets, and the room in a shared pool."""
+        least = min((gpus for gpus in (self.budget_gpus, self.room_gpus) if gpus is not None), default=None)
+        if least is None:
+            return self._per_hardware()
+        return (GpuLimit(least, frozenset(self.pools), self.budget_said()), *self._per_hardware())
+
+    def placed_together(self) -> tuple[frozenset[Role], ...]:
+        """Return the sets of roles whose replicas share nodes that can run out."""
+        own = tuple(frozenset(stock.roles) for stock in self.stocks if stock.topology is not None)
+        return own if self.topology is None else (frozenset(self.pools), *own)
 
     def within(self, counts: Mapping[Role, int], gpus: Mapping[Role, int]) -> bool:
         """Say whether replica counts, at `gpus` GPUs per replica and role, are inside every bound on GPUs."""

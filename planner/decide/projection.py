@@ -1,8 +1,10 @@
-"""Project the proposal onto what may be run: floors and ceilings, the GPU budget, the topology, free GPUs."""
+"""Project the proposal onto what may be run: floors and ceilings, GPU budgets, the topology, free GPUs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from models.decision import Adjustment, Reason
+from models.stock import GpuLimit
 from models.values import Role
 from planner.decide.guard import Change, Context, Proposal, Verdict, adjust
 
@@ -10,12 +12,20 @@ from planner.decide.guard import Change, Context, Proposal, Verdict, adjust
 def projection(proposal: Proposal, context: Context) -> Verdict:
     """Return the nearest counts inside every bound; later bounds see what earlier ones changed.
 
-    Over the budget, roles above their sizing go down to it first (the donors, whatever held them above
+    Over a budget, roles above their sizing go down to it first (the donors, whatever held them above
     it), then ups shrink, pinned ones too. An up waits for GPUs that a donor still occupies. Locked roles
-    do not go down.
+    do not go down. A budget of one kind of hardware concerns the roles that run on it.
     """
+    limits, rooms = context.plan.limits(), context.plan.rooms()
+    bounds: list[Callable[[Proposal, Context], Iterator[Change]]] = [
+        _floors_and_ceilings,
+        *(partial(_donors, limit) for limit in limits),
+        *(partial(_ups_within_budget, limit) for limit in limits),
+        *(partial(_ups_within_free, room) for room in rooms),
+        *(partial(_topology, roles) for roles in context.plan.placed_together()),
+    ]
     adjustments: tuple[Adjustment, ...] = ()
-    for bound in (_floors_and_ceilings, _donors, _ups_within_budget, _ups_within_free, _topology):
+    for bound in bounds:
         proposal, made = adjust("projection", proposal, bound(proposal, context))
         adjustments += made
     return proposal, adjustments
@@ -37,14 +47,12 @@ def _floors_and_ceilings(proposal: Proposal, context: Context) -> Iterator[Chang
                 yield Change(role, ceiling, Reason.CEILING, f"the ceiling is {pool.max_replicas}")
 
 
-def _over(proposal: Proposal, context: Context) -> int:
-    """Return the GPUs by which the proposal exceeds the budget; never above 0 without one."""
-    if context.plan.budget_gpus is None:
-        return 0
-    return sum(context.gpus(r) * n for r, n in proposal.counts.items()) - context.plan.budget_gpus
+def _over(limit: GpuLimit, proposal: Proposal, context: Context) -> int:
+    """Return the GPUs by which the proposal exceeds a budget."""
+    return -limit.left(proposal.counts, {role: context.gpus(role) for role in proposal.counts})
 
 
-def _donors(proposal: Proposal, context: Context) -> Iterator[Change]:
+def _donors(limit: GpuLimit, proposal: Proposal, context: Context) -> Iterator[Change]:
     """Take from roles that hold more than they need, the largest surplus of GPUs first.
 
     What the others need counts, not what they were granted so far: an up that still waits for these very
@@ -58,13 +66,14 @@ def _donors(proposal: Proposal, context: Context) -> Iterator[Change]:
         # A role that must not grow takes no GPUs from anybody.
         target = min(target, proposal.most.get(role, target))
         needed = needed.with_count(role, max(proposal.counts[role], target))
-    over = _over(needed, context)
+    over = _over(limit, needed, context)
     targets = context.sizing.roles
 
     def surplus(role: Role) -> int:
         return (proposal.counts[role] - targets[role].target) * context.gpus(role)
 
-    for role in sorted(_open(proposal), key=surplus, reverse=True):
+    donors = [role for role in _open(proposal) if role in limit.roles]
+    for role in sorted(donors, key=surplus, reverse=True):
         if over <= 0 or surplus(role) <= 0:
             return
         gpus = context.gpus(role)
@@ -75,33 +84,35 @@ def _donors(proposal: Proposal, context: Context) -> Iterator[Change]:
         yield Change(role, after, Reason.BUDGET, f"gives {give * gpus} GPUs: the budget binds")
 
 
-def _ups_within_budget(proposal: Proposal, context: Context) -> Iterator[Change]:
-    """Shrink ups until the budget holds; a count that was there before is not taken here."""
-    over = _over(proposal, context)
-    for role in sorted(proposal.counts, key=lambda r: _growth(r, proposal, context), reverse=True):
+def _ups_within_budget(limit: GpuLimit, proposal: Proposal, context: Context) -> Iterator[Change]:
+    """Shrink ups until a budget holds; a count that was there before is not taken here."""
+    over = _over(limit, proposal, context)
+    for role in _by_growth(limit, proposal, context):
         growth = proposal.counts[role] - context.current(role)
         if over <= 0 or growth <= 0:
             continue
         cut = min(growth, -(-over // context.gpus(role)))
         over -= cut * context.gpus(role)
         after = proposal.counts[role] - cut
-        yield Change(role, after, Reason.BUDGET, f"the {context.plan.budget_said()} allows {after}")
+        yield Change(role, after, Reason.BUDGET, f"the {limit.name} allows {after}")
+
+
+def _by_growth(limit: GpuLimit, proposal: Proposal, context: Context) -> list[Role]:
+    """Return the roles within a budget, the one that grows most first."""
+    mine = [role for role in proposal.counts if role in limit.roles]
+    return sorted(mine, key=lambda role: _growth(role, proposal, context), reverse=True)
 
 
 def _growth(role: Role, proposal: Proposal, context: Context) -> float:
     return proposal.counts[role] / max(context.current(role), 1)
 
 
-def _ups_within_free(proposal: Proposal, context: Context) -> Iterator[Change]:
+def _ups_within_free(room: GpuLimit, proposal: Proposal, context: Context) -> Iterator[Change]:
     """Let ups use only GPUs that nobody occupies: a donor's GPUs are free once it has drained."""
-    bounds = (context.plan.budget_gpus, context.plan.room_gpus)
-    budget = min((gpus for gpus in bounds if gpus is not None), default=None)
-    if budget is None:
-        return
-    occupied = sum(context.gpus(role) * _occupying(role, context) for role in proposal.counts)
-    free = max(budget - occupied, 0)
+    occupied = {role: _occupying(role, context) for role in proposal.counts}
+    free = max(room.left(occupied, {role: context.gpus(role) for role in occupied}), 0)
     # The role that lacks the larger share of its need is served first.
-    for role in sorted(proposal.counts, key=lambda r: _growth(r, proposal, context), reverse=True):
+    for role in _by_growth(room, proposal, context):
         current, count = context.current(role), proposal.counts[role]
         if count <= current:
             continue
@@ -122,10 +133,10 @@ def _occupying(role: Role, context: Context) -> int:
     return pool.ready + coming + pool.draining + unborn
 
 
-def _topology(proposal: Proposal, context: Context) -> Iterator[Change]:
+def _topology(roles: frozenset[Role], proposal: Proposal, context: Context) -> Iterator[Change]:
     """Undo ups that the nodes cannot hold, the smallest replicas first, until the counts can be placed."""
-    gpus = {role: context.gpus(role) for role in proposal.counts}
-    counts = dict(proposal.counts)
+    counts = {role: n for role, n in proposal.counts.items() if role in roles}
+    gpus = {role: context.gpus(role) for role in counts}
     ups = [r for r in counts if counts[r] > context.current(r)]
     for role in sorted(ups, key=lambda r: gpus[r]):
         while counts[role] > context.current(role) and not context.plan.placeable(counts, gpus):
