@@ -1,7 +1,7 @@
 """Run events in order of virtual time."""
 
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from itertools import count
 from typing import Any, TypeAlias
 
@@ -29,6 +29,14 @@ class Clockwork:
         while heap[0][0] <= until_s:
             at_s, _, handler, argument = heappop(heap)
             handler(at_s, argument)
+
+    def forget(self, owner: object) -> list[object]:
+        """Drop the events that call methods of `owner`, and return their arguments in order of time."""
+        gone = [event for event in self._heap if getattr(event[2], "__self__", None) is owner]
+        if gone:
+            self._heap[:] = [e for e in self._heap if getattr(e[2], "__self__", None) is not owner]
+            heapify(self._heap)
+        return [event[3] for event in sorted(gone, key=lambda event: event[:2])]
 
     @property
     def next_s(self) -> float:

@@ -2,7 +2,7 @@
 
 from array import array
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from heapq import heappop, heappush
 from math import ceil, inf
 
@@ -121,6 +121,29 @@ class DecodeReplica:
             + self._overhead_s
         )
 
+    def abandon(self, now_s: float, events: Sequence[object]) -> list[tuple[int, int]]:
+        """Die: return what was held, as (request, tokens made); `events` are what was to come."""
+        self._advance(now_s)
+        osl = self._ledger.osl_tokens
+        running = [
+            (
+                request,
+                min(
+                    max(osl[request] - ceil((end - self._step - EXACT) * self._accepted), 0), osl[request] - 1
+                ),
+            )
+            for end, request in self._ends
+        ]
+        waiting = [(request, self.made(request)) for request in (*self._waiting, *_requests(events))]
+        self._ends.clear()
+        self._waiting.clear()
+        self._batch = self.expected = 0
+        return running + waiting
+
+    def made(self, request: int) -> int:
+        """Return the tokens that a waiting request has: none, where nobody is thrown out."""
+        return 0
+
     def _advance(self, now_s: float) -> None:
         if self._batch:
             steps = (now_s - self._at_s) / self._itl_s
@@ -210,3 +233,12 @@ class DecodeReplica:
             first_s = now_s + rest * step_s + self._overhead_s
             for request in entered:
                 ledger.first_token_s[request] = first_s
+
+
+def _requests(events: Sequence[object]) -> Iterator[int]:
+    """Return the requests that are to join alone, or by the batch."""
+    for argument in events:
+        if isinstance(argument, int):
+            yield argument
+        elif isinstance(argument, array):
+            yield from argument

@@ -1,7 +1,7 @@
 """Run a workload through a fleet of simulated replicas."""
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from models.observation import PoolState, QueueReading, StartingReplica
 from models.simulation.aggregated import AggregatedReplica
 from models.simulation.clockwork import Clockwork
 from models.simulation.decode import DecodeReplica
+from models.simulation.failures import Reaper
 from models.simulation.ledger import REJECTED, Ledger
 from models.simulation.opening import Opening, hopeless, known_prefixes
 from models.simulation.plan import FleetPlan
@@ -30,7 +31,8 @@ class Fleet:
     Disaggregated: TTFT = wait and prefill iteration, hand-over of the prompt's KV cache, wait for the decode
     batch, its first step, and the prefill layout's `overhead_s`. The decode replica is chosen when the
     prefill ends. Aggregated: TTFT = wait and mixed iteration, and `overhead_s`.
-    A request is rejected only when no replica of the layout could ever hold it.
+    A request is rejected only when no replica of the layout could ever hold it, and lost only when its
+    replica dies and nobody retries it.
     """
 
     def __init__(self, workload: Workload, plan: FleetPlan) -> None:
@@ -55,6 +57,11 @@ class Fleet:
             self._handover_s = plan.layouts[Role.PREFILL].handover_s_per_token
             self._decode.on_ready = self._ready_decode
         self._front.on_ready = self._ready_front
+        self.replica_failures = 0
+        if plan.failures is not None:
+            reaper = Reaper(plan.failures, self.clock, plan.seed, self._fail)
+            for role, pool in self._pools.items():
+                reaper.watch(role, pool)
         for role, pool in self._pools.items():
             pool.open(plan.replicas[role])
 
@@ -70,8 +77,8 @@ class Fleet:
 
     @property
     def in_flight(self) -> int:
-        """Count the requests that arrived and are neither completed nor rejected."""
-        return self.ledger.arrivals - self.rejected - self.ledger.completed
+        """Count the requests that arrived and are neither completed, rejected nor lost."""
+        return self.ledger.arrivals - self.rejected - self.ledger.completed - self.ledger.lost
 
     def advance(self, until_s: float) -> None:
         """Run everything that happens up to and including `until_s`."""
@@ -155,6 +162,17 @@ class Fleet:
             weight = prefixes.settings.overlap_weight
             chosen = least_left(request, prefixes, front.loads, replicas, weight)
             front.ready[chosen].accept(now_s, request)
+
+    def _fail(self, now_s: float, role: Role, replica: Any) -> None:
+        """Let a replica die: what it held begins anew elsewhere, or is lost."""
+        self.replica_failures += 1
+        self._pools[role].bury(now_s, replica)
+        for request, made in replica.abandon(now_s, self.clock.forget(replica)):
+            if self.plan.failures is not None and self.plan.failures.retried:
+                self.ledger.begin_anew(request, made)
+                self._send_in(now_s, request)
+            else:
+                self.ledger.lose(request)
 
     def _ready_front(self, now_s: float) -> None:
         waiting = self._front.backlog

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from models.artifact import LayoutProfile
+from models.simulation.failures import Failures
 from models.values import Role, Router
 
 
@@ -11,7 +12,7 @@ from models.values import Role, Router
 class FleetPlan:
     """Describe a fleet to simulate: layout, replicas ready at the start and start-up time per role.
 
-    Roles are {prefill, decode} or {aggregated}.
+    Roles are {prefill, decode} or {aggregated}. Without `failures` no replica ever dies.
     """
 
     layouts: Mapping[Role, LayoutProfile]
@@ -19,6 +20,7 @@ class FleetPlan:
     startup_s: Mapping[Role, float]
     router: Router = Router.LOAD
     seed: int = 0
+    failures: Failures | None = None
 
     def __post_init__(self) -> None:
         """Refuse a set of roles that cannot serve."""

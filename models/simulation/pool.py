@@ -61,6 +61,8 @@ class Pool(Generic[R]):
         # Requests that found no ready replica at all, in order; and who takes them when one is.
         self.backlog: deque[int] = deque()
         self.on_ready: Callable[[float], None] = _nothing
+        # Who is told of each replica that becomes ready.
+        self.on_born: Callable[[float, R], None] = _nobody
         self._gpu_seconds = 0.0
         self._counted_s = 0.0
 
@@ -76,7 +78,7 @@ class Pool(Generic[R]):
     def open(self, replicas: int) -> None:
         """Have replicas ready from the beginning."""
         for _ in range(replicas):
-            self._add()
+            self._add(0.0)
 
     def scale(self, now_s: float, replicas: int) -> None:
         """Ask for a count of replicas, from `now_s` on; raises ValueError for a negative one."""
@@ -84,9 +86,7 @@ class Pool(Generic[R]):
             raise ValueError(f"a pool cannot have {replicas} replicas")
         self._count(now_s)
         while self.desired < replicas:
-            start = Start(now_s)
-            self.starting.append(start)
-            self._clock.schedule(now_s + self._startup_s, self._started, start)
+            self._start(now_s)
         while self.desired > replicas and self.starting:
             self.starting.pop().cancelled = True
         while self.desired > replicas:
@@ -96,6 +96,27 @@ class Pool(Generic[R]):
         """Return the GPU time taken from the start until `now_s`."""
         self._count(now_s)
         return self._gpu_seconds
+
+    def holds(self, replica: R) -> bool:
+        """Say if a replica is ready or draining: identity counts."""
+        return any(other is replica for other in (*self.ready, *self.draining))
+
+    def bury(self, now_s: float, replica: R) -> None:
+        """Take a replica that died out of the pool, and start another in place of one that was ready."""
+        self._count(now_s)
+        if replica in self.draining:
+            self.draining.remove(replica)
+        else:
+            del self.ready[replica.position], self.loads[replica.position]
+            for position, other in enumerate(self.ready):
+                other.position = position
+            self._start(now_s)
+        replica.loads, replica.position, replica.retire = [0.0], 0, None
+
+    def _start(self, now_s: float) -> None:
+        start = Start(now_s)
+        self.starting.append(start)
+        self._clock.schedule(now_s + self._startup_s, self._started, start)
 
     def _count(self, now_s: float) -> None:
         billed = len(self.ready) + len(self.starting) + len(self.draining)
@@ -107,14 +128,15 @@ class Pool(Generic[R]):
             return
         self._count(now_s)
         self.starting.remove(start)
-        self._add()
+        self._add(now_s)
         self.on_ready(now_s)
 
-    def _add(self) -> None:
+    def _add(self, now_s: float) -> None:
         replica = self._make()
         replica.loads, replica.position = self.loads, len(self.ready)
         self.ready.append(replica)
         self.loads.append(0.0)
+        self.on_born(now_s, replica)
 
     def _drain(self, now_s: float, replica: R) -> None:
         """Take the newest replica out of routing; positions of the others stay."""
@@ -134,3 +156,7 @@ class Pool(Generic[R]):
 
 def _nothing(now_s: float) -> None:
     """Wait for nobody."""
+
+
+def _nobody(now_s: float, replica: object) -> None:
+    """Take no notice."""

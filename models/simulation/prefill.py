@@ -1,7 +1,7 @@
 """Simulate a prefill replica: a bulk server that takes queued prompts an iteration at a time."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from models.artifact import LayoutProfile
 from models.simulation.clockwork import Clockwork
@@ -82,6 +82,14 @@ class PrefillReplica:
             self._running = 1
             self._running_tokens = tokens
             self._clock.schedule(now_s + self._pace.alone(tokens), self._finish, (request,))
+
+    def abandon(self, now_s: float, events: Sequence[object]) -> list[tuple[int, int]]:
+        """Die: return what was held, as (request, tokens made); `events` are what was to come."""
+        running = [request for batch in events if isinstance(batch, tuple) for request in batch]
+        held = [(request, 0) for request in (*running, *self._queue)]
+        self._queue.clear()
+        self._running = 0
+        return held
 
     def _finish(self, now_s: float, batch: tuple[int, ...]) -> None:
         self.loads[self.position] -= self._running_tokens

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from models.artifact import EngineLimits, LayoutProfile
+from models.simulation.failures import Failures
 from models.simulation.fleet import Fleet, FleetPlan
 from models.simulation.workload import Workload
 from models.surface import Surface
@@ -76,10 +77,12 @@ def fleet(
     startup_s: float = 10.0,
     router: Router = Router.LOAD,
     seed: int = 0,
+    failures: Failures | None = None,
 ) -> Fleet:
     """Open a fleet, one replica a role where nothing else is said."""
     counts = dict.fromkeys(layouts, 1) if replicas is None else replicas
-    return Fleet(workload, FleetPlan(layouts, counts, dict.fromkeys(layouts, startup_s), router, seed))
+    times = dict.fromkeys(layouts, startup_s)
+    return Fleet(workload, FleetPlan(layouts, counts, times, router, seed, failures))
 
 
 def pair(front: LayoutProfile, back: LayoutProfile) -> dict[Role, LayoutProfile]:
