@@ -87,6 +87,8 @@ class PlanPolicy:
     the same per kind of hardware, with prices, where that is known; `currency` is the one of all prices.
     In a pool that several deployments share, `budget_name` says what the budget is, and `room_gpus` how many
     GPUs may be occupied at this moment, as others may still hold some (`None`: as many as the budget says).
+    The promise is kept over `attainment_window_s` (0: at every moment); at this moment its error budget may
+    be spent `burn_rate` times as fast as it comes.
     """
 
     classes: tuple[RequestClass, ...]
@@ -102,6 +104,8 @@ class PlanPolicy:
     budget_name: str = ""
     stocks: tuple[Stock, ...] = ()
     currency: str = ""
+    attainment_window_s: float = 0.0
+    burn_rate: float = 1.0
     reshape: ReshapePolicy = ReshapePolicy()
 
     def budget_said(self) -> str:
@@ -120,14 +124,16 @@ class PlanPolicy:
         """Return the attainment that each class asks for.
 
         Its own where it states one; else the deployment's, or the quantile of its promise where that is
-        less: a promise to 95 % of requests is kept by 95 %.
+        less: a promise to 95 % of requests is kept by 95 %. At a burn rate above 1 that many times the misses
+        are allowed at this moment.
         """
-        return {
+        stated = {
             c.name: min(self.attainment, 1.0 if c.slo.throughput_only else c.slo.quantile)
             if c.slo.attainment is None
             else c.slo.attainment
             for c in self.classes
         }
+        return {name: max(1.0 - self.burn_rate * (1.0 - target), 0.0) for name, target in stated.items()}
 
     def placeable(self, counts: Mapping[Role, int], gpus: Mapping[Role, int]) -> bool:
         """Say whether replica counts, at `gpus` GPUs per replica and role, are there and fit the topology."""
@@ -145,18 +151,19 @@ class PlanPolicy:
     def limits(self) -> tuple[GpuLimit, ...]:
         """Return every bound on GPUs: of all roles together, and of each kind of hardware."""
         if self.budget_gpus is None:
-            return self._per_hardware()
-        return (GpuLimit(self.budget_gpus, frozenset(self.pools), self.budget_said()), *self._per_hardware())
+            return self.per_hardware()
+        return (GpuLimit(self.budget_gpus, frozenset(self.pools), self.budget_said()), *self.per_hardware())
 
-    def _per_hardware(self) -> tuple[GpuLimit, ...]:
+    def per_hardware(self) -> tuple[GpuLimit, ...]:
+        """Return the bounds on GPUs of one kind."""
         return tuple(limit for stock in self.stocks if (limit := stock.limit()) is not None)
 
     def rooms(self) -> tuple[GpuLimit, ...]:
         """Return every bound on what may be occupied now: the budgets, and the room in a shared pool."""
         least = min((gpus for gpus in (self.budget_gpus, self.room_gpus) if gpus is not None), default=None)
         if least is None:
-            return self._per_hardware()
-        return (GpuLimit(least, frozenset(self.pools), self.budget_said()), *self._per_hardware())
+            return self.per_hardware()
+        return (GpuLimit(least, frozenset(self.pools), self.budget_said()), *self.per_hardware())
 
     def placed_together(self) -> tuple[frozenset[Role], ...]:
         """Return the sets of roles whose replicas share nodes that can run out."""

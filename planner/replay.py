@@ -11,6 +11,7 @@ from models.simulation.scorecard import PolicyResult
 from models.simulation.scoring import Run, Sample, attainment, score
 from models.simulation.timescale import TimeScale
 from models.simulation.workload import Workload
+from models.stock import GpuLimit
 from models.values import RequestClass, Role, Router, Signal
 from planner.act.simulated import SimulatedActuator
 from planner.observe.simulated import SimulatedObserver
@@ -29,7 +30,8 @@ class Stage:
     """Hold everything of a replay that all policies share.
 
     `startup_s` and `interval_s` are story time; `interval_s` is one point of the timeline. `compression` is
-    1 for recorded traces. `history` is per class and signal what was measured before the trace.
+    1 for recorded traces. `history` is per class and signal what was measured before the trace. `limits` are
+    the budgets of each kind of hardware.
     """
 
     trace: str
@@ -44,6 +46,7 @@ class Stage:
     seed: int = 0
     skipped_rows: int = 0
     history: Mapping[str, Mapping[Signal, Series]] = field(default_factory=dict)
+    limits: tuple[GpuLimit, ...] = ()
 
     @property
     def scale(self) -> TimeScale:
@@ -86,10 +89,11 @@ class _Driver:
 
     def __init__(self, stage: Stage, policy: Policy, fleet: Fleet) -> None:
         self.stage, self.policy, self.fleet = stage, policy, fleet
-        budget_gpus = None if policy.interval_s is None else stage.budget_gpus
+        # A fleet that never changes shows what the promise takes, not what may be run.
+        bounds = (None, ()) if policy.interval_s is None else (stage.budget_gpus, stage.limits)
         self.world = World(
             SimulatedObserver(fleet, stage.scale, [c.name for c in stage.classes]),
-            SimulatedActuator(fleet, budget_gpus),
+            SimulatedActuator(fleet, *bounds),
             fleet,
         )
         self.samples: list[Sample] = []

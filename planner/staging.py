@@ -78,6 +78,7 @@ def stage_for(
         startup_s={role: pool.startup_s for role, pool in policy.plan.pools.items()},
         router=policy.plan.router,
         budget_gpus=policy.plan.budget_gpus,
+        limits=policy.plan.per_hardware(),
         interval_s=policy.plan.interval_s,
         compression=compression,
         seed=asked.seed,

@@ -149,10 +149,10 @@ class Oracle:
 
     def _within_budget(self, ordered: Counts, need: Counts) -> Counts:
         """Return what is ordered where the budget carries it, and elsewhere what is needed right then."""
-        if self._plan.budget_gpus is None:
-            return ordered
-        gpus = np.array([self._layouts[role].gpus for role in self._roles])
-        fits = ordered @ gpus <= self._plan.budget_gpus
+        fits = np.ones(len(ordered), dtype=bool)
+        for limit in self._plan.limits():
+            gpus = np.array([self._layouts[r].gpus if r in limit.roles else 0 for r in self._roles])
+            fits &= ordered @ gpus <= limit.gpus
         return np.where(fits[:, None], ordered, need)
 
 

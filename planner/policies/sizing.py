@@ -62,11 +62,14 @@ def first_fleet(
     """Size for the first `span_s` seconds, inside the budget: where policies that scale begin."""
     begin = workload.between(workload.start_s, workload.start_s + span_s)
     counts = fleet_for(load_of(begin, plan.classes, span_s), layouts, plan)
-    while plan.budget_gpus is not None and _gpus(counts, layouts) > plan.budget_gpus:
-        spare = [role for role, n in counts.items() if n > plan.pools[role].min_replicas]
-        if not spare:
-            break
-        counts[max(spare, key=lambda role: counts[role] * layouts[role].gpus)] -= 1
+    gpus = {role: layout.gpus for role, layout in layouts.items()}
+    for limit in plan.limits():
+        while limit.left(counts, gpus) < 0:
+            mine = (role for role in counts if role in limit.roles)
+            spare = [role for role in mine if counts[role] > plan.pools[role].min_replicas]
+            if not spare:
+                break
+            counts[max(spare, key=lambda role: counts[role] * gpus[role])] -= 1
     return counts
 
 
@@ -109,7 +112,3 @@ def in_flight_targets(
         Role.PREFILL: max(seen.rate_rps * prefill_s / counts[Role.PREFILL], 0.1),
         Role.DECODE: max(seen.batch, 0.1),
     }
-
-
-def _gpus(counts: Mapping[Role, int], layouts: Mapping[Role, LayoutProfile]) -> int:
-    return sum(n * layouts[role].gpus for role, n in counts.items())

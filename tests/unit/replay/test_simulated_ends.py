@@ -6,6 +6,7 @@ import pytest
 from models.decision import Decision, Status
 from models.simulation.timescale import TimeScale
 from models.simulation.workload import Workload
+from models.stock import GpuLimit
 from models.values import Role
 from planner.act.simulated import SimulatedActuator
 from planner.observe.simulated import SimulatedObserver
@@ -176,3 +177,12 @@ def test_gpus_of_a_draining_replica_are_not_free_yet() -> None:
     assert actuator.scale({Role.PREFILL: 6, Role.DECODE: 1}) == {Role.PREFILL: 2, Role.DECODE: 1}
     fleet.advance(60.0)
     assert actuator.scale({Role.PREFILL: 6}) == {Role.PREFILL: 6}
+
+
+def test_each_kind_of_hardware_runs_out_by_itself() -> None:
+    fleet = stage().fleet({Role.PREFILL: 1, Role.DECODE: 1})
+    limits = (GpuLimit(3, frozenset({Role.PREFILL}), "H100"), GpuLimit(8, frozenset({Role.DECODE}), "GB200"))
+    actuator = SimulatedActuator(fleet, None, limits)
+
+    assert actuator.scale({Role.PREFILL: 9, Role.DECODE: 2}) == {Role.PREFILL: 3, Role.DECODE: 2}
+    assert actuator.scale({Role.DECODE: 3}) == {Role.DECODE: 2}
