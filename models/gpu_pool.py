@@ -45,7 +45,7 @@ class PoolShare:
 
     `gpus` bounds its fleet like a budget. `room_gpus` is the most that it may occupy at this moment: the pool
     less what the others occupy, drain or have ordered (`others_gpus`, by deployment). `needed_gpus` is what
-    it asked for.
+    it asked for, `held_gpus` what it holds itself; `guaranteed_gpus` and `priority` are its standing.
     """
 
     pool: str
@@ -55,6 +55,9 @@ class PoolShare:
     room_gpus: int
     sentence: str
     others_gpus: Mapping[str, int] = field(default_factory=dict)
+    held_gpus: int = 0
+    guaranteed_gpus: int = 0
+    priority: int = 0
 
     @property
     def binds(self) -> bool:

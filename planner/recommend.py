@@ -7,15 +7,16 @@ from typing import Protocol
 import numpy as np
 
 from models.decision import Record
+from models.errors import ObserveError
 from models.observation import Gap
 from models.policy import TickPolicy
 from models.series import Series
 from models.values import Signal
 from planner.act.dryrun import DryRun
 from planner.history import SPAN_S
-from planner.ports import AsStated, Forecaster, HistorySource, Learner, Observer, Ports
+from planner.ports import AsStated, Forecaster, HistorySource, Learner, Observer, PoolSeat, Ports
 from planner.record.memory import Memory
-from planner.tick import Served, tick
+from planner.tick import Look, Served, conclude, look
 
 
 class SeededForecaster(Forecaster, Protocol):
@@ -61,30 +62,73 @@ class Recommendation:
     gaps: tuple[Gap, ...]
 
 
-def recommend(
-    now_s: float,
-    observer: Observer,
-    source: ReadBack,
-    forecaster: SeededForecaster,
-    policy: TickPolicy,
-    served: Served,
-    history_s: float = SPAN_S,
-    learner: Learner | None = None,
-) -> Recommendation:
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Gather what one deployment is recommended from; `seat` is its place in a pool that it shares."""
+
+    observer: Observer
+    source: ReadBack
+    forecaster: SeededForecaster
+    policy: TickPolicy
+    served: Served
+    learner: Learner | None = None
+    seat: PoolSeat | None = None
+
+
+def recommend(now_s: float, asked: Asked, history_s: float = SPAN_S) -> Recommendation:
     """Return what a live tick at `now_s` (Unix seconds) would decide.
 
-    Reads as much back as a process that runs for months remembers, so that both say the same; `learner` is
+    Reads as much back as a process that runs for months remembers, so that both say the same; the learner is
     what such a process has learned of start-ups (`None`: they are as stated).
 
     Raises ObserveError when not even the pools can be seen.
     """
-    history = source.history(now_s, history_s)
-    forecaster.seed(history)
-    ports = Ports(observer, forecaster, DryRun(), Memory(), learner or AsStated())
-    record = tick(now_s, ports, policy, served)
-    seen = {name: {s: summary(series) for s, series in one.items()} for name, one in history.items()}
-    gaps = (*source.gaps, *_holes(seen), *record.observation.gaps)
-    return Recommendation(record, policy, seen, tuple(dict.fromkeys(gaps)))
+    return _conclude(_see(now_s, asked, history_s), asked)
+
+
+def recommend_together(
+    now_s: float, asked: Mapping[str, Asked], history_s: float = SPAN_S
+) -> dict[str, Recommendation | ObserveError]:
+    """Return what a live tick of several deployments would decide, by their names.
+
+    All look before the first decides, so that those that share a pool divide it by what all of them need
+    now. One that cannot be seen is answered by the error, and keeps its GPUs.
+    """
+    seen: dict[str, _Seen | ObserveError] = {}
+    for name, each in asked.items():
+        try:
+            seen[name] = _see(now_s, each, history_s)
+        except ObserveError as error:
+            seen[name] = error
+    return {
+        name: found if isinstance(found, ObserveError) else _conclude(found, asked[name])
+        for name, found in seen.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Hold the first half of a recommendation, and the ports of its second."""
+
+    look: Look
+    ports: Ports
+    history: Mapping[str, Mapping[Signal, Series]]
+    gaps: tuple[Gap, ...]
+
+
+def _see(now_s: float, asked: Asked, history_s: float) -> _Seen:
+    history = asked.source.history(now_s, history_s)
+    asked.forecaster.seed(history)
+    learner = asked.learner or AsStated()
+    ports = Ports(asked.observer, asked.forecaster, DryRun(), Memory(), learner, asked.seat)
+    return _Seen(look(now_s, ports, asked.policy), ports, history, asked.source.gaps)
+
+
+def _conclude(seen: _Seen, asked: Asked) -> Recommendation:
+    record = conclude(seen.look, seen.ports, asked.policy, asked.served)
+    past = {name: {s: summary(series) for s, series in one.items()} for name, one in seen.history.items()}
+    gaps = (*seen.gaps, *_holes(past), *record.observation.gaps)
+    return Recommendation(record, asked.policy, past, tuple(dict.fromkeys(gaps)))
 
 
 def summary(series: Series) -> SignalHistory:

@@ -47,6 +47,9 @@ class Division:
             room_gpus=max(self.pool.gpus - sum(others.values()), 0),
             sentence=_sentence(self, claim),
             others_gpus=others,
+            held_gpus=self.members[deployment].held_gpus,
+            guaranteed_gpus=claim.guaranteed_gpus,
+            priority=claim.priority,
         )
 
 

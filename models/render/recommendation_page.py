@@ -7,6 +7,7 @@ from models.decision import Record
 from models.render.document import Block, Chart, Document, Facts, Prose, Section, Table
 from models.render.formats import moment, plural, seconds, sentence, share, words
 from models.render.page import to_html
+from models.render.pool_grid import pool_grids
 from models.render.recommendation_figures import band_figure, fan_figure
 from models.render.recommendation_grid import demand_grid, guard_grid, headline, promise_grid, role_grid
 from models.render.verdict import Tone, Verdict
@@ -41,6 +42,9 @@ def document(records: list[Record]) -> Document:
         section
         for i, record in enumerate(records)
         for section in _sections(record, i, "" if alone else record.deployment)
+    ]
+    sections += [
+        Section(f"pool-{i}", grid.caption, (Table(grid),)) for i, grid in enumerate(pool_grids(records))
     ]
     sections.append(Section("reading", "How to read this", (Prose(tuple(_READING.split("\n\n"))),)))
     names = [record.deployment for record in records]

@@ -6,6 +6,7 @@ from models.artifact import Profile
 from models.decision import Record
 from models.render.formats import moment, share, words
 from models.render.grid import plain, to_text
+from models.render.pool_grid import pool_grids
 from models.render.profile_facts import effort_facts
 from models.render.profile_fit_grid import fit_grid
 from models.render.profile_grid import layout_grid, left_out_grid
@@ -25,6 +26,12 @@ def recommendation_table(records: Record | Sequence[Record], wide: bool = False)
     """Write each deployment's recommendation: counts per role, then one sentence per role with its reason."""
     several = [records] if isinstance(records, Record) else list(records)
     return "\n".join(_recommendation(record, wide) for record in several)
+
+
+def pool_table(records: Sequence[Record], wide: bool = False) -> str:
+    """Write how the deployments of these records share their pools of GPUs; empty where they share none."""
+    grids = pool_grids(records)
+    return "\n".join(f"{plain(grid.caption)}\n\n{to_text(grid, wide)}" for grid in grids)
 
 
 def profile_table(profile: Profile, wide: bool = False) -> str:

@@ -1,11 +1,9 @@
-"""Make one recommendation from live metrics: what a tick would decide now, or at a moment of the past."""
+"""Make recommendations from live metrics: what a tick would decide now, or at a moment of the past."""
 
 from __future__ import annotations
 
-import json
 import sys
-from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +13,13 @@ from config.commandline import FILE, Quantity
 from planner.commands.options import config_option, output_option, profile_option
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from models.errors import ObserveError
     from models.observation import Gap
-    from models.prediction import SignalForecast
-    from planner.recommend import Recommendation
-    from planner.wiring import Live
+    from planner.commands.recommended import Answer
+    from planner.recommend import Asked, Recommendation
+    from planner.wiring import Deployment, Live
 
 CHANGE, HELD = 3, 4
 _FIRST_YEAR = 2000
@@ -72,40 +73,71 @@ def command(
 ) -> None:
     """Say what would be run, and why, without touching anything.
 
-    Reads the history of demand back from Prometheus, forecasts it, sizes both pools and passes the result
-    through the same guards as the scaler. What could not be read is listed as unknown.
+    Reads the history of demand back from Prometheus, forecasts it, sizes the pools and passes the result
+    through the same guards as the scaler. What could not be read is listed as unknown. Without --deployment
+    all deployments of the file are answered; those that share a pool of GPUs divide it.
     """
-    from models.observation import Gap
+    from models.errors import ObserveError
     from planner import wiring
     from planner.clock import SystemClock
-    from planner.commands.resuming import time_to_ready
-    from planner.recommend import recommend
+    from planner.commands.recommended import written
+    from planner.recommend import recommend_together
 
     now_s = SystemClock().now_s()
     if at is not None and at > now_s + 60:
         raise click.BadParameter("lies in the future; nothing was measured there yet", param_hint="--at")
-    chosen = wiring.deployment(wiring.read_config(config_path), deployment, profile_path)
-    live = wiring.live(chosen, cluster_state)
-    made = recommend(
-        now_s if at is None else at,
-        live.observer,
-        live.history,
-        live.forecaster,
-        chosen.policy,
-        chosen.served,
-        history,
-        time_to_ready(chosen) if at is None else None,
-    )
+    loaded = wiring.read_config(config_path)
+    wanted = [deployment] if deployment else [each.name for each in loaded.settings.deployments]
+    if profile_path is not None and len(wanted) > 1:
+        raise click.UsageError(f"--profile is for one deployment; say --deployment {'|'.join(wanted)}")
+    # Who shares a pool with what is asked for is looked at too: it has a claim on the same GPUs.
+    names = wiring.pool_mates(loaded, wanted[0]) if deployment else wanted
+    chosen = {n: wiring.deployment(loaded, n, profile_path if n in wanted else None) for n in names}
+    lives = {name: wiring.live(each, cluster_state) for name, each in chosen.items()}
+    made = recommend_together(now_s if at is None else at, _asked(chosen, lives, at is not None), history)
+    answers = [_answer(name, made[name], lives[name], cluster_state) for name in wanted]
+    if not any(each.made for each in answers):
+        raise ObserveError(answers[0].error)
+    if report is not None:
+        _write_report(answers, report)
+    click.echo(written(answers, output, alone=len(wanted) == 1), nl=False)
+    if exit_code:
+        sys.exit(_status(answers))
+
+
+def _asked(chosen: Mapping[str, Deployment], lives: Mapping[str, Live], past: bool) -> dict[str, Asked]:
+    """Gather what each deployment is recommended from; of the past nothing was learned of start-ups."""
+    from planner import wiring
+    from planner.commands.resuming import time_to_ready
+    from planner.recommend import Asked
+
+    seats = wiring.pool_seats(list(chosen.values()))
+    return {
+        name: Asked(
+            lives[name].observer,
+            lives[name].history,
+            lives[name].forecaster,
+            each.policy,
+            each.served,
+            None if past else time_to_ready(each),
+            seats.get(name),
+        )
+        for name, each in chosen.items()
+    }
+
+
+def _answer(name: str, made: Recommendation | ObserveError, live: Live, cluster_state: Path | None) -> Answer:
+    """Return one deployment's answer with all that is unknown."""
+    from models.errors import ObserveError
+    from models.observation import Gap
+    from planner.commands.recommended import Answer
+
+    if isinstance(made, ObserveError):
+        return Answer(name, None, error=str(made))
     extra = _missing(live, made)
     if cluster_state is None:
         extra += (Gap("pools", "taken at their floors, settled; say --cluster-state FILE for the real ones"),)
-    if report is not None:
-        from planner.commands.reportfile import write_report
-
-        write_report(_page(made, extra), report)
-    click.echo(_written(made, extra, output), nl=False)
-    if exit_code:
-        sys.exit(_status(made))
+    return Answer(name, made, extra)
 
 
 def _missing(live: Live, made: Recommendation) -> tuple[Gap, ...]:
@@ -121,122 +153,17 @@ def _missing(live: Live, made: Recommendation) -> tuple[Gap, ...]:
     return tuple(gap for gap in missing if gap.what not in told or gap.what.startswith("demand"))
 
 
-def _status(made: Recommendation) -> int:
-    if made.record.decision.changes:
+def _status(answers: Sequence[Answer]) -> int:
+    decisions = [each.made.record.decision for each in answers if each.made is not None]
+    if any(decision.changes for decision in decisions):
         return CHANGE
-    return HELD if made.record.decision.held else 0
+    return HELD if len(decisions) < len(answers) or any(d.held for d in decisions) else 0
 
 
-def _written(made: Recommendation, extra: tuple[Gap, ...], output: str) -> str:
-    if output == "json":
-        return json.dumps(_plain(made, extra), indent=2) + "\n"
-    if output == "yaml":
-        from config.yamltext import write_yaml
-
-        return write_yaml(_plain(made, extra))
-    return _table(made, extra, wide=output == "wide")
-
-
-def _page(made: Recommendation, extra: tuple[Gap, ...]) -> str:
-    """Return the report; it tells everything that is unknown, not only what the tick itself lacked."""
+def _write_report(answers: Sequence[Answer], path: Path) -> None:
     from models.render.recommendation_page import render
+    from planner.commands.reportfile import write_report
 
-    seen = made.record.observation
-    # The tick's own gaps stay in front: the first of them is the one that a held decision names.
-    gaps = tuple(dict.fromkeys((*seen.gaps, *made.gaps, *extra)))
-    return render(replace(made.record, observation=replace(seen, gaps=gaps)))
-
-
-def _table(made: Recommendation, extra: tuple[Gap, ...], wide: bool) -> str:
-    from models.render.tables import recommendation_table
-
-    lines = [recommendation_table(made.record, wide), *_demand_lines(made)]
-    # The table tells what the observation lacked; these come from elsewhere.
-    elsewhere = [gap for gap in (*made.gaps, *extra) if gap not in made.record.observation.gaps]
-    lines += [f"Unknown: {gap.what}: {gap.reason}" for gap in elsewhere]
-    return "\n".join(lines) + "\n"
-
-
-def _demand_lines(made: Recommendation) -> list[str]:
-    """Say what demand was seen, over which window."""
-    from models.units import show_count, show_duration
-
-    seen = made.record.observation
-    if seen.demand_at_s is None:
-        return ["Demand: unknown."]
-    window = f"over {show_duration(seen.window_s)} to {_time(seen.demand_at_s)}"
-    lines = []
-    for name, demand in seen.demand.items():
-        parts = [
-            f"{show_count(value)} {unit}"
-            for value, unit in (
-                (demand.arrivals_rps, "requests/s"),
-                (demand.prefill_tokens_per_s, "prefill tokens/s"),
-                (demand.decode_tokens_per_s, "decode tokens/s"),
-            )
-            if value is not None
-        ]
-        lines.append(f"Demand of {name} {window}: {', '.join(parts) or 'unknown'}.")
-    return lines
-
-
-def _plain(made: Recommendation, extra: tuple[Gap, ...]) -> dict[str, Any]:
-    """Return the recommendation as plain data: `headgate/recommendation/v1`."""
-    from models import codec
-    from models.readiness import with_readiness
-
-    record = made.record
-    plan = with_readiness(made.policy.plan, record.readiness)
-    seen, horizon_s = record.observation, plan.ready_horizon_s()
-    return {
-        "schema": "headgate/recommendation/v1",
-        "deployment": record.deployment,
-        "at": _time(seen.at_s),
-        "change": bool(record.decision.changes),
-        "held": record.decision.held,
-        "summary": str(record.decision),
-        "demand": {
-            "window_s": seen.window_s,
-            "measured_at": None if seen.demand_at_s is None else _time(seen.demand_at_s),
-            "age_s": seen.demand_age_s,
-            "classes": codec.to_plain(dict(seen.demand)),
-        },
-        "latency": codec.to_plain(dict(seen.latency)),
-        "queue": None if seen.queue is None else codec.to_plain(seen.queue),
-        "pools": codec.to_plain(dict(seen.pools)),
-        "start_up": {
-            role: {key: value for key, value in codec.to_plain(each).items() if key != "seen"}
-            for role, each in record.readiness.items()
-        },
-        "history": codec.to_plain({name: dict(one) for name, one in made.history.items()}),
-        "forecast": {
-            "horizon_s": horizon_s,
-            "classes": {
-                name: {signal.value: _forecast(path, horizon_s) for signal, path in signals.items()}
-                for name, signals in record.forecast.signals.items()
-            },
-            "reasons": list(record.forecast.reasons),
-        },
-        "sizing": None if record.sizing is None else codec.to_plain(record.sizing),
-        "decision": codec.to_plain(record.decision),
-        "outcome": codec.to_plain(record.outcome),
-        "gaps": [{"what": gap.what, "reason": gap.reason} for gap in (*made.gaps, *extra)],
-        "config_digest": record.config_digest,
-        "profile_digest": record.profile_digest,
-        "version": record.version,
-    }
-
-
-def _forecast(path: SignalForecast, horizon_s: float) -> dict[str, Any]:
-    """Return the quantiles of the highest demand until new capacity could be ready."""
-    return {
-        "quantiles": dict(zip((f"{level:g}" for level in path.levels), path.peak(horizon_s), strict=True)),
-        "model": path.model,
-        "why": path.why,
-        "fallback": path.fallback,
-        "coverage": path.coverage,
-    }
-
-
-def _time(at_s: float) -> str:
-    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    records = [each.whole_record() for each in answers if each.made is not None]
+    if records:
+        write_report(render(records), path)

@@ -13,7 +13,7 @@ from config.commandline import FILE
 if TYPE_CHECKING:
     from planner.fitting import Fitter
     from planner.loop import Job
-    from planner.ports import Recorder
+    from planner.ports import PoolSeat, Recorder
     from planner.wiring import Deployment
 
 
@@ -31,7 +31,8 @@ def command(
     """Look, predict, size and decide on every interval.
 
     Every tick becomes one line of the journal. Forecasts are fitted in a process of their own, and a tick
-    never waits for one. SIGTERM finishes the tick in progress. Log lines go to stderr as JSON.
+    never waits for one. Deployments that share a pool of GPUs divide it. SIGTERM finishes the tick in
+    progress. Log lines go to stderr as JSON.
     """
     if not dry_run:
         raise click.UsageError(
@@ -54,7 +55,14 @@ def command(
 
     loaded = wiring.read_config(config_path)
     names = [only] if only else [each.name for each in loaded.settings.deployments]
+    left_out = [name for name in (wiring.pool_mates(loaded, only) if only else ()) if name != only]
+    if left_out:
+        raise click.UsageError(
+            f"{only} shares a pool of GPUs with {', '.join(left_out)}, and who divides it looks at all of "
+            "them: leave --deployment out"
+        )
     served = [wiring.deployment(loaded, name) for name in names]
+    seats = wiring.pool_seats(served)
     journal = Journal(loaded.settings.journal.to_policy())
     journal.writable()
     log_to_stderr()
@@ -65,12 +73,14 @@ def command(
         clock, stop, fitter = SystemClock(), threading.Event(), FittingWorker()
         ends.callback(fitter.stop)
         recorder = Several(journal, gauges, Noticing(log, gauges.count))
-        jobs = [_job(each, cluster_state, recorder, fitter) for each in served]
+        jobs = [_job(each, cluster_state, recorder, fitter, seats.get(each.name)) for each in served]
         loop.stop_on_signals(stop)
         loop.run(jobs, clock, stop)
 
 
-def _job(served: Deployment, cluster_state: Path, recorder: Recorder, fitter: Fitter) -> Job:
+def _job(
+    served: Deployment, cluster_state: Path, recorder: Recorder, fitter: Fitter, seat: PoolSeat | None
+) -> Job:
     from planner import wiring
     from planner.act.dryrun import DryRun
     from planner.commands.resuming import time_to_ready
@@ -78,6 +88,6 @@ def _job(served: Deployment, cluster_state: Path, recorder: Recorder, fitter: Fi
     from planner.ports import Ports
 
     live = wiring.live(served, cluster_state, fitter)
-    ports = Ports(live.observer, live.forecaster, DryRun(), recorder, time_to_ready(served))
+    ports = Ports(live.observer, live.forecaster, DryRun(), recorder, time_to_ready(served), seat)
     ticking = Ticking(ports, live.forecaster, live.history, live.check, served.policy, served.served)
     return Job(served.name, served.policy.plan.interval_s, ticking)

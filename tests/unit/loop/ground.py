@@ -20,8 +20,8 @@ deployments:
 """
 
 
-def frontend(request: Request) -> tuple[int, str]:
-    """Answer as a Prometheus whose frontend takes two requests a second, whatever moment is asked for."""
+def frontend(request: Request, rps: float = 2.0) -> tuple[int, str]:
+    """Answer as a Prometheus whose frontend takes so many requests a second, whatever moment is asked for."""
     if request.path.endswith("query_range"):
         begin, end, step = (float(request.query[k]) for k in ("start", "end", "step"))
         moments = [begin + i * step for i in range(int((end - begin) / step) + 1)]
@@ -34,14 +34,14 @@ def frontend(request: Request) -> tuple[int, str]:
     if query.startswith("timestamp("):
         return 200, success([series("", [(at, at) for at in moments])])
     if "requests_started" in query:
-        counter = series("dynamo_frontend_requests_started_total", _rising(moments, 2.0))
+        counter = series("dynamo_frontend_requests_started_total", _rising(moments, rps))
         waiting = series("dynamo_frontend_queued_requests", [(at, 0) for at in moments])
         return 200, success([counter, waiting] if "queued_requests" in query else [counter])
     found = []
     for name, mean in (("input", 1000.0), ("output", 200.0)):
         base = f"dynamo_frontend_{name}_sequence_tokens"
-        found.append(series(f"{base}_sum", _rising(moments, 2.0 * mean)))
-        found.append(series(f"{base}_count", _rising(moments, 2.0)))
+        found.append(series(f"{base}_sum", _rising(moments, rps * mean)))
+        found.append(series(f"{base}_count", _rising(moments, rps)))
     return 200, success(found)
 
 

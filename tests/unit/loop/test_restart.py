@@ -12,7 +12,7 @@ from planner.forecasting import Forecasting
 from planner.history import SPAN_S
 from planner.loop import Ticking
 from planner.ports import Ports
-from planner.recommend import recommend
+from planner.recommend import Asked, recommend
 from planner.record.memory import Memory
 from planner.tick import Served
 from tests import builders, demand
@@ -81,6 +81,6 @@ def test_the_loop_forgets_nothing_over_a_restart() -> None:
 def test_one_recommendation_says_what_the_loop_would() -> None:
     fresh = forecasting()
 
-    made = recommend(NOW_S, Blind(), Stored(), fresh, policy(), served())
+    made = recommend(NOW_S, Asked(Blind(), Stored(), fresh, policy(), served()))
 
     assert made.record.forecast.signals["pages"][Signal.ARRIVALS] == ran_for_weeks()

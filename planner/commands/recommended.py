@@ -1,0 +1,160 @@
+"""Write recommendations: tables for a terminal, one document for a program."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from models.decision import Record
+    from models.observation import Gap
+    from models.prediction import SignalForecast
+    from planner.recommend import Recommendation
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Hold what is said of a deployment: a recommendation and what else is unknown, or why there is none."""
+
+    deployment: str
+    made: Recommendation | None
+    extra: tuple[Gap, ...] = ()
+    error: str = ""
+
+    def whole_record(self) -> Record:
+        """Return the record with everything that is unknown, not only what the tick itself lacked."""
+        assert self.made is not None, "there is a recommendation"
+        seen = self.made.record.observation
+        # The tick's own gaps stay in front: the first of them is the one that a held decision names.
+        gaps = tuple(dict.fromkeys((*seen.gaps, *self.made.gaps, *self.extra)))
+        return replace(self.made.record, observation=replace(seen, gaps=gaps))
+
+
+def written(answers: Sequence[Answer], output: str, alone: bool) -> str:
+    """Write answers as `output` (table, wide, json, yaml); `alone` is one deployment and no list of them."""
+    if output in ("table", "wide"):
+        return _tables(answers, wide=output == "wide")
+    plain = [_document(each) for each in answers]
+    body = plain[0] if alone else {"schema": "headgate/recommendations/v1", "recommendations": plain}
+    if output == "json":
+        return json.dumps(body, indent=2) + "\n"
+    from config.yamltext import write_yaml
+
+    return write_yaml(body)
+
+
+def _document(answer: Answer) -> dict[str, Any]:
+    if answer.made is None:
+        return {"deployment": answer.deployment, "error": answer.error}
+    return _plain(answer.made, answer.extra)
+
+
+def _tables(answers: Sequence[Answer], wide: bool) -> str:
+    """Write each deployment's table, then how those that share a pool share it."""
+    from models.render.tables import pool_table
+
+    made = [each.made.record for each in answers if each.made is not None]
+    parts = [_table(each.made, each.extra, wide) for each in answers if each.made is not None]
+    parts += [f"{each.deployment}: cannot be seen: {each.error}\n" for each in answers if each.made is None]
+    pools = pool_table(made, wide)
+    return "\n".join([*parts, pools] if pools else parts)
+
+
+def _table(made: Recommendation, extra: tuple[Gap, ...], wide: bool) -> str:
+    from models.render.tables import recommendation_table
+
+    lines = [recommendation_table(made.record, wide), *_demand_lines(made)]
+    # The table tells what the observation lacked; these come from elsewhere.
+    elsewhere = [gap for gap in (*made.gaps, *extra) if gap not in made.record.observation.gaps]
+    lines += [f"Unknown: {gap.what}: {gap.reason}" for gap in elsewhere]
+    return "\n".join(lines) + "\n"
+
+
+def _demand_lines(made: Recommendation) -> list[str]:
+    """Say what demand was seen, over which window."""
+    from models.units import show_count, show_duration
+
+    seen = made.record.observation
+    if seen.demand_at_s is None:
+        return ["Demand: unknown."]
+    window = f"over {show_duration(seen.window_s)} to {_time(seen.demand_at_s)}"
+    lines = []
+    for name, demand in seen.demand.items():
+        parts = [
+            f"{show_count(value)} {unit}"
+            for value, unit in (
+                (demand.arrivals_rps, "requests/s"),
+                (demand.prefill_tokens_per_s, "prefill tokens/s"),
+                (demand.decode_tokens_per_s, "decode tokens/s"),
+            )
+            if value is not None
+        ]
+        lines.append(f"Demand of {name} {window}: {', '.join(parts) or 'unknown'}.")
+    return lines
+
+
+def _plain(made: Recommendation, extra: tuple[Gap, ...]) -> dict[str, Any]:
+    """Return the recommendation as plain data: `headgate/recommendation/v1`."""
+    from models import codec
+    from models.readiness import with_readiness
+
+    record = made.record
+    plan = with_readiness(made.policy.plan, record.readiness)
+    seen, horizon_s = record.observation, plan.ready_horizon_s()
+    return {
+        "schema": "headgate/recommendation/v1",
+        "deployment": record.deployment,
+        "at": _time(seen.at_s),
+        "change": bool(record.decision.changes),
+        "held": record.decision.held,
+        "summary": str(record.decision),
+        "demand": {
+            "window_s": seen.window_s,
+            "measured_at": None if seen.demand_at_s is None else _time(seen.demand_at_s),
+            "age_s": seen.demand_age_s,
+            "classes": codec.to_plain(dict(seen.demand)),
+        },
+        "latency": codec.to_plain(dict(seen.latency)),
+        "queue": None if seen.queue is None else codec.to_plain(seen.queue),
+        "pools": codec.to_plain(dict(seen.pools)),
+        "start_up": {
+            role: {key: value for key, value in codec.to_plain(each).items() if key != "seen"}
+            for role, each in record.readiness.items()
+        },
+        "history": codec.to_plain({name: dict(one) for name, one in made.history.items()}),
+        "forecast": {
+            "horizon_s": horizon_s,
+            "classes": {
+                name: {signal.value: _forecast(path, horizon_s) for signal, path in signals.items()}
+                for name, signals in record.forecast.signals.items()
+            },
+            "reasons": list(record.forecast.reasons),
+        },
+        "share": None if record.share is None else codec.to_plain(record.share),
+        "sizing": None if record.sizing is None else codec.to_plain(record.sizing),
+        "decision": codec.to_plain(record.decision),
+        "outcome": codec.to_plain(record.outcome),
+        "gaps": [{"what": gap.what, "reason": gap.reason} for gap in (*made.gaps, *extra)],
+        "config_digest": record.config_digest,
+        "profile_digest": record.profile_digest,
+        "version": record.version,
+    }
+
+
+def _forecast(path: SignalForecast, horizon_s: float) -> dict[str, Any]:
+    """Return the quantiles of the highest demand until new capacity could be ready."""
+    return {
+        "quantiles": dict(zip((f"{level:g}" for level in path.levels), path.peak(horizon_s), strict=True)),
+        "model": path.model,
+        "why": path.why,
+        "fallback": path.fallback,
+        "coverage": path.coverage,
+    }
+
+
+def _time(at_s: float) -> str:
+    return datetime.fromtimestamp(at_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
