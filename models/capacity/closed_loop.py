@@ -136,7 +136,7 @@ class _Loop:
         left_s = (self.users - flow.held) / flow.rate_rps
         if left_s > 1e-6 * self.users / flow.rate_rps:
             tail = _steady(1.0 / (tail.mean_s + left_s))
-        steady_s = max(math.sqrt(self._varied(flow.decoding)) / flow.rate_rps, float(tail.residual_s) / 2)
+        steady_s = max(math.sqrt(self._varied(flow.decoding)) / flow.rate_rps, float(tail.mean_residual_s))
         if tail.rate_per_s * steady_s < 1.0:
             late_s = 1.0 / tail.rate_per_s - steady_s
             tail = replace(
@@ -156,7 +156,9 @@ class _Loop:
             np.array([True]),
             np.array([float(self.decodes)]),
         )
-        return Steps(edges_s, places, yes, np.array([used]), batch, np.zeros(1), self.model.apart(apart))
+        return Steps(
+            edges_s, places, yes, np.array([used]), batch, np.zeros(1), self.model.apart(apart), np.zeros(1)
+        )
 
     def _batch(self, decoding: float) -> DecodeState:
         """Return the batch that a decoding user is part of on one replica, itself included."""
@@ -243,7 +245,7 @@ def _steady(
     rate_per_s: Floats, shared_s: Floats | float = 0.0, utilisation: Floats | float = 1.0
 ) -> WaitTail:
     """Return the tail of a wait that spares nobody."""
-    values = (1.0, rate_per_s, utilisation, 0.0, shared_s)
+    values = (1.0, rate_per_s, utilisation, 0.0, 1.0, shared_s, 1.0)
     return WaitTail(*(np.asarray(value) for value in values))
 
 

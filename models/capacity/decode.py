@@ -88,8 +88,8 @@ class DecodeCurve:
     """Read ITL against batch at one mean context; a slice of a layout's decode surface.
 
     `tilt_s` is the ITL that each token of context adds, whoever of the batch holds it; `swing` the squared
-    variation of what sequences add to the ITL because their contexts differ; `by_count` which part of what one
-    adds comes from there being one more, the rest from its context, which a router of tokens balances.
+    variation of what sequences add to the ITL because their contexts differ; `by_count` which part of what
+    one adds comes from there being one more, the rest from its context, which a router of tokens balances.
     """
 
     def __init__(

@@ -16,7 +16,7 @@ from models.capacity.load import ClassLoad, Loads
 from models.capacity.mixed import MixedSteps
 from models.capacity.prefill import PromptLoad, blend, prefill_work
 from models.capacity.rows import Rows
-from models.capacity.waiting import WaitTail, bulk, busy_share, wait_tail
+from models.capacity.waiting import WaitTail, bulk, busy_share, stretched, wait_tail
 from models.values import Binding, Role, Router
 
 Floats = NDArray[np.float64]
@@ -173,8 +173,8 @@ class FleetModel:
         """
         none, one = np.zeros(1), np.ones(1)
         alone_s = np.full((1, BATCH_WEIGHT.size + 1), self.curve.at(1.0))
-        steps = Steps(alone_s, np.ones((1, BATCH_WEIGHT.size)), one > none, none, one, none, none)
-        return WaitTail(none, one, none, none, none), steps
+        steps = Steps(alone_s, np.ones((1, BATCH_WEIGHT.size)), one > none, none, one, none, none, none)
+        return WaitTail(none, one, none, none, one, none, one), steps
 
     def bindings(self, fleets: Mapping[Role, Mapping[Role, int]]) -> dict[Role, Binding]:
         """Name, per role, what its fleet would break first: the limit whose removal helps attainment most."""
@@ -217,9 +217,13 @@ class FleetModel:
             # Arrivals that take turns keep clear of each other where one iteration holds one prompt.
             iterations_per_s = np.where(held > 1.0, iterations_per_s, 0.0)
         busy, rate_rps, cv2 = busy_share(iterations_per_s, iteration_s), self._blend.rate_rps, self._blend.cv2
-        tail = wait_tail(servers, rate_rps, mean_s, cv2, self.router, self.arrival_cv2, busy)
+        tail = wait_tail(
+            servers, rate_rps, mean_s, cv2, self.router, self.arrival_cv2, busy, self._blend.together
+        )
         tail = bulk(tail, busy, iteration_s, prompts.alone_s + extra_s, self.router)
-        return tail.probability, tail.rate_per_s, tail.utilisation, tail.residual_s, tail.shared_s
+        tail = stretched(tail, self._blend.bulk_ratio)
+        shape = tail.utilisation.shape
+        return tuple(np.broadcast_to(getattr(tail, f.name), shape) for f in fields(tail))
 
     def _evaluate_steps(self, replicas: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
         servers = replicas[:, None].astype(float)
@@ -238,13 +242,27 @@ class FleetModel:
             cut = cells(state)
             itl = self.curve.over(cut.edges)
         tilted = self.apart(servers)
-        return itl, cut.admitted, state.stable, state.utilisation, state.batch, state.gain * tilted, tilted
+        jolts = np.zeros_like(state.gain)
+        if self.aggregated:
+            one = self._blend
+            squared = one.rate_rps / servers * (1.0 + one.cv2) * one.mean_s**2
+            jolts = squared * ((itl[..., 1:] + itl[..., :-1]) @ BATCH_WEIGHT / 2.0)
+        return (
+            itl,
+            cut.admitted,
+            state.stable,
+            state.utilisation,
+            state.batch,
+            state.gain * tilted,
+            tilted,
+            jolts,
+        )
 
     def apart(self, servers: Floats) -> Floats:
         """Return which part of what happens to a replica's batch stays there: 1 where nothing balances.
 
-        A router that balances tokens gives a long context the fewer neighbours, and mends what departures left
-        uneven with the next arrival, which any replica may get.
+        A router that balances tokens gives a long context the fewer neighbours, and mends what departures
+        left uneven with the next arrival, which any replica may get.
         """
         return 1.0 / servers if self.router is Router.LOAD else np.ones_like(servers)
 

@@ -14,6 +14,9 @@ from models.values import Slo
 
 Floats = NDArray[np.float64]
 
+# Narrower batches than this share of the mean ITL are taken for as wide.
+_LEAST_SPREAD = 1e-3
+
 
 @dataclass(frozen=True, slots=True)
 class Steps:
@@ -21,8 +24,9 @@ class Steps:
 
     `admitted` says which share of each cell is within the limit: beyond it a request waits for a place.
     `gain` is by how much a longer batch lengthens itself: the nearer to 1, the more slowly it is forgotten.
-    `tilted` is which part of what a request's own context costs is left to its batch. Cells weigh as
-    BATCH_WEIGHT says.
+    `tilted` is which part of what a request's own context costs is left to its batch. `jolts` is the
+    variance, times its output tokens, that prompts between the steps add to a request's mean ITL. Cells weigh
+    as BATCH_WEIGHT says.
     """
 
     edges_s: Floats
@@ -32,6 +36,7 @@ class Steps:
     batch: Floats
     gain: Floats
     tilted: Floats
+    jolts: Floats
 
     @property
     def itl_s(self) -> Floats:
@@ -62,15 +67,21 @@ class RequestGroup:
     tilt_s: Floats
     stay: Floats
 
-    def smoothed(self, gain: Floats) -> Floats:
-        """Return which part of the spread of batches is left in a request's mean over its life.
+    def smoothed(self, steps: Steps) -> Floats:
+        """Return the spread of a request's mean ITL over its life, as a share of that of its batches.
 
         Batches are forgotten as e^(-t/T), T = E[S] / (1 - gain); the mean over a life of x = S/T keeps
-        2 (x - 1 + e^-x) / x^2 of the variance. Shape (..., atoms).
+        2 (x - 1 + e^-x) / x^2 of the variance. Prompts that interrupt are a compound Poisson process. Shape
+        (..., atoms).
         """
-        x = np.maximum((1.0 - gain)[..., None] * self.stay, 1e-3)
-        left: Floats = np.sqrt(2.0 * (x + np.expm1(-x))) / x
-        return left
+        x = np.maximum((1.0 - steps.gain)[..., None] * self.stay, 1e-3)
+        left: Floats = 2.0 * (x + np.expm1(-x)) / x**2
+        if steps.jolts.any():
+            mean_s = steps.mean_itl_s
+            variance = ((steps.itl_s - mean_s[..., None]) ** 2) @ BATCH_WEIGHT
+            variance = np.maximum(variance, (_LEAST_SPREAD * mean_s) ** 2)
+            left = left + (steps.jolts / variance)[..., None] / self.osl_tokens
+        return np.sqrt(left)
 
 
 def request_group(
@@ -103,7 +114,7 @@ def kept_share(
     the mean ITL of a request that of its life.
     """
     mean_s = steps.mean_itl_s[..., None]
-    smoothed = None if itl_s is None and e2e_s is None else c.smoothed(steps.gain)
+    smoothed = None if itl_s is None and e2e_s is None else c.smoothed(steps)
     share: Floats | None = None
     tilt_s = steps.tilted[..., None] * c.tilt_s
     if itl_s is not None and smoothed is not None:

@@ -123,7 +123,7 @@ class _Latencies:
         self.alone = np.concatenate([c.work.alone_s for c in groups])
         self.osl = np.concatenate([c.osl_tokens for c in groups])
         self.tilt_s = float(steps.tilted[0]) * np.concatenate([c.tilt_s for c in groups])
-        self.smoothed = np.concatenate([c.smoothed(steps.gain[:1])[0] for c in groups])
+        self.smoothed = np.concatenate([c.smoothed(steps)[0] for c in groups])
         self.first_steps = model.first_steps
 
     def ttft(self) -> Latency:
@@ -172,7 +172,8 @@ class _Latencies:
         return float(self.waits.mean_s[0])
 
     def _quantile(self, base: Floats, weight: Floats, q: float) -> float:
-        longest_s = math.log(1e6) / max(self.rate, 1e-9) + float(self.waits.shared_s[0])
+        longest_s = math.log(1e6) / max(self.rate, 1e-9) + float(self.waits.residual_s[0])
+        longest_s = longest_s * float(self.waits.stretch[0]) + float(self.waits.shared_s[0])
         low, high = float(base.min()), float(base.max()) + longest_s
         for _ in range(60):
             middle = (low + high) / 2

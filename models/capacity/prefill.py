@@ -24,7 +24,8 @@ class PrefillWork:
     `alone_s` is the time to first token of a prompt that meets an idle replica (overhead and hand-over
     included, the first decode step not). `service_s` is the marginal engine time that it occupies when
     iterations run full: a bulk server pays its fixed cost once per iteration, not once per prompt.
-    `further_s` is what one prompt more adds to an iteration that runs anyway.
+    `further_s` is what one prompt more adds to an iteration that runs anyway, and `bulk_ratio` the share of
+    the work that others would share an iteration with: 0 where prompts are served one at a time.
     """
 
     weight: Floats
@@ -32,6 +33,7 @@ class PrefillWork:
     service_s: Floats
     further_s: Floats
     extrapolated: bool
+    bulk_ratio: float = 0.0
 
     @property
     def mean_service_s(self) -> float:
@@ -70,7 +72,9 @@ def prefill_work(layout: LayoutProfile, mix: RequestMix) -> PrefillWork:
     further_s = np.where(batch > 1.0, (full_s - single_s) / np.where(batch > 1.0, batch - 1.0, 1.0), single_s)
     x, y = surface.reach.x, surface.reach.y
     inside = (x[0] <= tokens) & (tokens <= x[1]) & (y[0] <= batch) & (batch <= y[1])
-    return PrefillWork(weight, alone_s, full_s / batch, further_s, not inside.all())
+    service_s = full_s / batch
+    shared = float(weight @ (service_s * (1.0 - 1.0 / filling))) / max(float(weight @ service_s), _TINY)
+    return PrefillWork(weight, alone_s, service_s, further_s, not inside.all(), shared)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,8 @@ class PromptBlend:
     """Hold the prompts of all classes together, per scenario: arrays of shape (scenarios,).
 
     `mean_s` and `cv2` are of the occupancy, `alone_s` is the mean engine time of a prompt in an iteration of
-    its own and `further_s` what one more adds to an iteration, at most `alone_s`.
+    its own and `further_s` what one more adds to an iteration, at most `alone_s`. `bulk_ratio` is that of
+    PrefillWork, `together` that of Holding for the work.
     """
 
     rate_rps: Floats
@@ -86,6 +91,8 @@ class PromptBlend:
     cv2: Floats
     alone_s: Floats
     further_s: Floats
+    bulk_ratio: Floats
+    together: float
 
 
 def blend(rates_rps: Floats, works: Sequence[PrefillWork], overhead_s: float) -> PromptBlend:
@@ -97,14 +104,19 @@ def blend(rates_rps: Floats, works: Sequence[PrefillWork], overhead_s: float) ->
                 work.mean_service_squared,
                 work.mean_alone_s - overhead_s,
                 work.mean_further_s,
+                work.mean_service_s * work.bulk_ratio,
             )
             for work in works
         ]
     )
     total_rps = rates_rps.sum(axis=1)
-    mean_s, squared, alone_s, further_s = (rates_rps @ per_class / np.maximum(total_rps, _TINY)[:, None]).T
+    means = (rates_rps @ per_class / np.maximum(total_rps, _TINY)[:, None]).T
+    mean_s, squared, alone_s, further_s, shared_s = means
     cv2 = np.maximum(squared / np.maximum(mean_s, _TINY) ** 2 - 1.0, 0.0)
-    return PromptBlend(total_rps, mean_s, cv2, alone_s, np.minimum(further_s, alone_s))
+    # E[min(S1, S2)] / E[S] from the variation alone: 1 for equal prompts, 1/2 for exponential ones.
+    together = 1.0 / (1.0 + float(np.median(cv2)))
+    ratio = shared_s / np.maximum(mean_s, _TINY)
+    return PromptBlend(total_rps, mean_s, cv2, alone_s, np.minimum(further_s, alone_s), ratio, together)
 
 
 def full_batch(layout: LayoutProfile, tokens: float) -> float:

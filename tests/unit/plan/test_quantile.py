@@ -24,7 +24,7 @@ def search(spread: float = 0.05) -> FleetSearch:
 
 
 def test_it_rises_with_the_fleet_from_the_lowest_level_to_the_highest() -> None:
-    found = search()
+    found = search(0.1)
 
     each = [demand_quantile(found, {PREFILL: n, DECODE: 2}, LEVELS) for n in range(1, 30)]
 
