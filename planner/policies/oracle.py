@@ -2,14 +2,13 @@
 
 The need of each interval is sized from the requests that arrive in it. The path orders a start-up time ahead
 of a need, releases the moment that it is over, and keeps what would be ordered again before releasing it had
-paid. One factor on all loads is then searched for at which the simulated fleet just keeps its promises, so
-that neither the sizing's caution nor its optimism is in the figure.
+paid. A factor per role on all loads is then searched for at which the simulated fleet just keeps its
+promises, so that neither the sizing's caution nor its optimism is in the figure.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -25,16 +24,12 @@ from models.simulation.scorecard import PolicyResult
 from models.simulation.timescale import TimeScale
 from models.simulation.workload import Workload
 from models.values import Role
+from planner.policies.cheapest import cheapest
 from planner.policies.policy import Policy, World
 from planner.policies.sizing import load_of
 
 NAME = "oracle"
 Counts: TypeAlias = NDArray[np.intp]
-# The factor on all loads is searched between these, to this share of it; each step is a whole replay.
-FACTORS = (0.2, 2.5)
-CLOSE_RATIO = 0.01
-# Promises kept by no more than this above the target are as cheap as they can be told to be.
-CLOSE_SHARE = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +79,19 @@ class Oracle:
         """Take the workload, and what a start-up takes in the time of the story."""
         self._workload, self._scale, self._layouts, self._plan = workload, scale, layouts, plan
         self._roles = tuple(layouts)
+        self._needs: dict[float, Counts] = {}
         self._lead = {role: math.ceil(startup_s[role] / plan.interval_s - 1e-9) for role in layouts}
         self._worth = {
             role: max(math.ceil((startup_s[role] + plan.pools[role].drain_s) / plan.interval_s - 1e-9), 1)
             for role in layouts
         }
 
-    def path(self, factor: float) -> Scheduled:
-        """Return the path whose fleets are sized for `factor` times the load."""
-        need = self._need(factor)
+    def path(self, factor: float, more: Mapping[Role, float] | None = None) -> Scheduled:
+        """Return the path that is sized for `factor` times the load, and `more` times that for a role."""
+        columns = []
+        for i, role in enumerate(self._roles):
+            columns.append(self._need(round(factor * (more or {}).get(role, 1.0), 6))[:, i])
+        need = np.stack(columns, axis=1)
         ordered = np.stack(
             [
                 ahead(kept(need[:, i], self._worth[role]), self._lead[role] + 1)
@@ -108,26 +107,22 @@ class Oracle:
             self._plan.interval_s,
         )
 
+    def gpus(self, path: Scheduled) -> float:
+        """Return the mean GPUs that a path asks for: its cost but for what drains."""
+        widths = np.array([self._layouts[role].gpus for role in self._roles])
+        return float((path.counts @ widths).mean())
+
     def find(self, run: Callable[[Policy], PolicyResult], targets: Mapping[str, float]) -> PolicyResult:
         """Return the cheapest run that keeps every class's target; the best where none does."""
-
-        @cache
-        def tried(factor: float) -> tuple[PolicyResult, float]:
-            result = run(self.path(factor))
-            return result, spare(result, targets)
-
-        low, high = FACTORS
-        factor = 1.0
-        while tried(factor)[1] < 0 and factor < high:
-            low, factor = factor, min(factor * 1.15, high)
-        high = factor
-        while tried(high)[1] > CLOSE_SHARE and high - low > CLOSE_RATIO * high:
-            middle = (low + high) / 2
-            low, high = (low, middle) if tried(middle)[1] >= 0 else (middle, high)
-        return tried(high)[0]
+        return cheapest(self, self._roles, run, targets)
 
     def _need(self, factor: float) -> Counts:
         """Return the counts that the requests of each interval need, shape (intervals, roles)."""
+        if factor not in self._needs:
+            self._needs[factor] = self._sized(factor)
+        return self._needs[factor]
+
+    def _sized(self, factor: float) -> Counts:
         width_s = self._scale.simulated_span_s(self._plan.interval_s)
         intervals = max(math.ceil(self._workload.span_s / width_s), 1)
         begins = self._workload.start_s + width_s * np.arange(intervals + 1)
@@ -169,11 +164,3 @@ def ahead(need: Counts, steps: int) -> Counts:
     padded = np.concatenate((need, np.repeat(need[-1:], steps - 1)))
     highest: Counts = np.lib.stride_tricks.sliding_window_view(padded, steps).max(axis=1)
     return highest
-
-
-def spare(result: PolicyResult, targets: Mapping[str, float]) -> float:
-    """Return by how much the class that is worst off exceeds its target; below 0 it misses it."""
-    margins: Sequence[float] = [
-        c.slo_attainment - targets[c.name] for c in result.classes if c.slo_attainment is not None
-    ]
-    return min(margins, default=0.0)

@@ -92,7 +92,7 @@ def scenarios() -> tuple[Scenario, ...]:
     return (
         Scenario("day", "conversation, a Thursday", Kind.DAY, "conversation", _day),
         Scenario("ramp", "conversation, Sunday evening to Monday", Kind.DAY, "conversation", _ramp),
-        Scenario("night", "servegen, a decode-heavy night", Kind.DAY, "servegen", _night),
+        Scenario("night", "servegen, a decode-heavy night", Kind.DAY, "servegen-nights", _night),
         Scenario("crowd", "servegen, a flash crowd", Kind.SHOCK, "servegen", _crowd),
         Scenario(
             "flood", "conversation, an outage and the flood after it", Kind.SHOCK, "conversation", _flood
@@ -102,7 +102,11 @@ def scenarios() -> tuple[Scenario, ...]:
 
 def development(service: str) -> Scenario:
     """Return an undisturbed day of a service that is not judged."""
-    days = {"conversation": _conversation_tuesday, "servegen": _servegen_friday}
+    days = {
+        "conversation": _conversation_tuesday,
+        "servegen": _servegen_friday,
+        "servegen-nights": _night_before,
+    }
     return Scenario(f"tuning-{service}", f"{service}, tuning", Kind.DAY, service, days[service])
 
 
@@ -175,7 +179,15 @@ def _ramp() -> Shape:
 
 
 def _night() -> Shape:
-    """Lay long answers over a recorded night, as over every night before it: outputs 2.5 times as long.
+    return _shape(_long_nights(), _at(6, 18), _at(7, 14))
+
+
+def _night_before() -> Shape:
+    return _shape(_long_nights(), _at(4, 18), _at(5, 14))
+
+
+def _long_nights() -> Minutes:
+    """Lay long answers over every recorded night: outputs 2.5 times as long.
 
     As recorded requests halve at night and outputs per prompt token rise 1.6-fold; with it prefill falls to
     40 % of the evening's while decode doubles.
@@ -184,8 +196,7 @@ def _night() -> Shape:
     hour = np.arange(recorded.rps.size) / 60.0 % 24.0
     since, length = (hour - NIGHT_BEGINS_H) % 24.0, (NIGHT_ENDS_H - NIGHT_BEGINS_H) % 24.0
     edge = np.clip(np.minimum(since, length - since), 0.0, 1.0)
-    longer = recorded.osl_tokens * (1.0 + (NIGHT_OUTPUTS_RATIO - 1.0) * edge)
-    return _shape(replace(recorded, osl_tokens=longer), _at(6, 18), _at(7, 14))
+    return replace(recorded, osl_tokens=recorded.osl_tokens * (1.0 + (NIGHT_OUTPUTS_RATIO - 1.0) * edge))
 
 
 def _crowd() -> Shape:

@@ -7,7 +7,8 @@ from models.simulation.scorecard import PolicyResult
 from models.simulation.workload import Workload
 from models.values import Role
 from planner.contest import compete
-from planner.policies.oracle import Oracle, ahead, kept, spare
+from planner.policies.cheapest import spare
+from planner.policies.oracle import Oracle, ahead, kept
 from planner.replay import Stage, replay
 from tests.unit.replay.stages import chat, setup, stage
 
