@@ -62,8 +62,8 @@ class ReshapeSettings(Section):
         default=_RESHAPE.least_saving_ratio,
         alias="least_saving",
         lt=1,
-        description="Share of the cost that a layout must save at the least, at every demand of the last day "
-        "and of the forecast; less is within what a profile is wrong by.",
+        description="Share of the cost that a layout must save on the mean of the last day; less is within "
+        "what a profile is wrong by. At no demand of that day or of the forecast may it cost more.",
     )
 
     def to_policy(self) -> ReshapePolicy:

@@ -60,6 +60,33 @@ class RoleSizing:
 
 
 @dataclass(frozen=True, slots=True)
+class Reshape:
+    """Propose another layout (TP or EP width) for some roles, and say what the switch costs and saves.
+
+    `layouts` and `instead_of` name the layouts of the roles that change; `replicas` is the whole fleet that
+    the highest demand of the forecast would need. `saves_gpus` and `saves_per_h` (`None`: not priced) are
+    means over the last day, `saves_ratio` their share of the cost. `switch_gpu_s` are the GPU-seconds while
+    old and new replicas are both there. `payback_s` is after how long the saving has paid for them, `None`
+    where the layout is proposed because `keeps` names classes whose promise the present one cannot keep.
+    `free_gpus` are those within the budget to begin with (`None`: no bound). `allowed` says whether it may be
+    put into effect.
+    """
+
+    layouts: Mapping[Role, str]
+    instead_of: Mapping[Role, str]
+    replicas: Mapping[Role, int]
+    saves_ratio: float
+    saves_gpus: float
+    saves_per_h: float | None
+    switch_gpu_s: float
+    payback_s: float | None
+    free_gpus: int | None
+    keeps: tuple[str, ...]
+    allowed: bool
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class Sizing:
     """Say what fleet is needed, per role, and what it would attain.
 
@@ -67,6 +94,7 @@ class Sizing:
     `target_attainment` what was aimed at; `extrapolated` whether a surface was read outside its grid.
     `bill` is what the target fleet costs, where every GPU has a price. `demand_quantile` is the quantile of
     the forecast up to which it keeps every promise to its target (0: not even at the lowest level).
+    `reshape` proposes other layouts; no count here takes it for granted.
     """
 
     roles: Mapping[Role, RoleSizing]
@@ -76,6 +104,7 @@ class Sizing:
     extrapolated: bool = False
     bill: Bill | None = None
     demand_quantile: float | None = None
+    reshape: Reshape | None = None
 
     def replicas(self) -> dict[Role, int]:
         """Return the target count per role."""

@@ -68,7 +68,7 @@ class PoolPolicy:
 class ReshapePolicy:
     """Say when another layout is proposed: what the switch costs comes back within `payback_s` seconds.
 
-    `least_saving_ratio` is the share of the cost that it saves at least, at any demand that is in question.
+    `least_saving_ratio` is the share of the cost that it saves at least on the mean of a day.
     """
 
     allowed: bool = False

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from models.values import Signal
 
+# Quantiles by which the demand of the last day is summed up.
+PAST_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+
 
 @dataclass(frozen=True, slots=True)
 class SignalForecast:
@@ -16,7 +19,8 @@ class SignalForecast:
     `model` and `why` name the choice, `fallback` says why the chosen model was set aside (`None`: it was
     not), `coverage` is the share of recent actuals at or under the operating quantile. The model has learned
     from what came before `fitted_at_s` (Unix seconds); `trouble` says why no newer one has (`None`: none is
-    due).
+    due). `past_day` holds the PAST_LEVELS quantiles of the quarter-hour means of the last day, empty where
+    too little of it is known.
     """
 
     levels: tuple[float, ...]
@@ -29,11 +33,20 @@ class SignalForecast:
     coverage: float | None = None
     fitted_at_s: float | None = None
     trouble: str | None = None
+    past_day: tuple[float, ...] = ()
 
     @property
     def bin_s(self) -> float:
         """Seconds over which each value of a path is an average: the step of its grid."""
         return self.offsets_s[0] if len(self.offsets_s) < 2 else self.offsets_s[1] - self.offsets_s[0]
+
+    def lowest(self) -> float:
+        """Return the lowest value of the lowest path."""
+        return min(self.paths[0])
+
+    def highest(self) -> float:
+        """Return the highest value of the highest path, or of the recent past where that was more."""
+        return max(*self.paths[-1], self.recent_peak)
 
     def peak(self, until_s: float) -> tuple[float, ...]:
         """Return, per level, the highest value from now on, the grid step that holds `until_s` included."""

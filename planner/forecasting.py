@@ -11,12 +11,12 @@ from models.forecast.events import silenced_s
 from models.forecast.signal import Path, SignalFit, fit_signal, heard, path
 from models.observation import Observation
 from models.policy import ForecastPolicy
-from models.prediction import Forecast, SignalForecast
+from models.prediction import PAST_LEVELS, Forecast, SignalForecast
 from models.series import Floats, Series
 from models.units import show_duration
 from models.values import Signal
 from planner.fitting import Due, Fitter, Fitting, InlineFitter, Subject
-from planner.history import MINUTE_S, SPAN_S, History
+from planner.history import KNOWN_SHARE, MINUTE_S, SPAN_S, History
 
 # A young history teaches something new every few minutes, and its fits are cheap.
 YOUNG_S = 3 * 3600.0
@@ -31,6 +31,9 @@ FORGOTTEN_S = 86_400.0
 OLD_FIT_S = 21_600.0
 # Bands of the last value before the first fit are learned from this much.
 INTERIM_S = 86_400.0
+# The demand of the last day is summed up by quarters of an hour, so that it is the same for all ticks of one.
+DAY_S = 86_400.0
+QUARTER_S = 900.0
 # Minutes whose median is one reading of the recent peak: one wild minute among them does not count as need.
 PEAK_MINUTES = 3
 
@@ -73,6 +76,7 @@ class Forecasting:
         self._seeded = 0
         self._interim: dict[Subject, SignalFit | NotYet] = {}
         self._paths: dict[Subject, _Read] = {}
+        self._days: dict[Subject, tuple[tuple[float, int], tuple[float, ...]]] = {}
         self._offsets_s = _grid(policy)
 
     @property
@@ -181,7 +185,20 @@ class Forecasting:
         if late_s > STALE_S:
             fallback = f"no demand was measured for {show_duration(late_s)}"
         peak = recent_peak(heard(fit, recent), minute_s - self._hold_s, minute_s)
-        return self._worded(said, fit, fallback, peak)
+        return replace(self._worded(said, fit, fallback, peak), past_day=self._past_day(subject, minute_s))
+
+    def _past_day(self, subject: Subject, minute_s: float) -> tuple[float, ...]:
+        """Return quantiles of the day before the latest quarter of an hour; empty when half is unknown."""
+        until_s = QUARTER_S * math.floor(minute_s / QUARTER_S)
+        kept = self._days.get(subject)
+        if kept is None or kept[0] != (until_s, self._seeded):
+            minutes = self._history.series(subject.request_class, subject.signal, until_s - DAY_S)
+            quarters = minutes.window(until_s - DAY_S, until_s).resample(QUARTER_S, KNOWN_SHARE)
+            known = quarters.known_values
+            enough = known.size * QUARTER_S >= KNOWN_SHARE * DAY_S
+            values = np.quantile(known, PAST_LEVELS).tolist() if enough else ()
+            kept = self._days[subject] = ((until_s, self._seeded), tuple(values))
+        return kept[1]
 
     def _worded(self, said: Path, fit: SignalFit, fallback: str | None, peak: float) -> SignalForecast:
         return SignalForecast(

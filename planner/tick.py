@@ -1,13 +1,14 @@
 """Run one tick: look, predict, size, decide, act, record; live, replayed or asked for once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from models.artifact import LayoutProfile
 from models.decision import Decision, Record, Sizing
 from models.gpu_pool import PoolShare, with_share
 from models.observation import Observation
+from models.plan.alternatives import propose
 from models.plan.sizing import size
 from models.policy import TickPolicy
 from models.prediction import Forecast
@@ -68,7 +69,15 @@ def look(now_s: float, ports: Ports, policy: TickPolicy) -> Look:
 def conclude(seen: Look, ports: Ports, policy: TickPolicy, served: Served) -> Record:
     """Run the second half of a tick: size, decide, act and record, inside the share of a shared pool."""
     share = None if ports.seat is None else ports.seat.share(seen.now_s)
-    sizing, decision = plan(seen.observation, seen.forecast, policy, served.layouts, seen.measured, share)
+    sizing, decision = plan(
+        seen.observation,
+        seen.forecast,
+        policy,
+        served.layouts,
+        seen.measured,
+        share,
+        alternatives=served.alternatives,
+    )
     if ports.seat is not None:
         ports.seat.settle(decision)
     outcome = ports.actuator.act(decision, seen.observation)
@@ -97,12 +106,15 @@ def plan(
     layouts: Mapping[Role, LayoutProfile],
     measured: Mapping[Role, Readiness] = MappingProxyType({}),
     share: PoolShare | None = None,
+    alternatives: Mapping[Role, tuple[LayoutProfile, ...]] = MappingProxyType({}),
 ) -> tuple[Sizing | None, Decision]:
     """Compute the pure middle of a tick; a Record's sizing and decision replay through here.
 
     `measured` is the Record's `readiness`: start-up times in place of the policy's own. `share` is the
-    Record's `share` of a pool.
+    Record's `share` of a pool. `alternatives` are the layouts that may be proposed; they change no count.
     """
     known = with_share(with_readiness(policy.plan, measured), share)
     sizing = size(observation, forecast, layouts, known)
+    if sizing is not None and alternatives:
+        sizing = replace(sizing, reshape=propose(observation, forecast, layouts, alternatives, known))
     return sizing, decide(observation, sizing, known, policy.decide, layouts)

@@ -1,6 +1,7 @@
 """Run Headgate's own tick in a replay: the same function that the cluster runs."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from models.policy import TickPolicy
 from models.values import Role
@@ -28,7 +29,8 @@ class Headgate:
         """
         self.name = name
         self._policy = policy
-        self._served = served
+        # The layouts of a simulated fleet stay what they are: to propose others would only cost time.
+        self._served = replace(served, alternatives={})
         self._forecaster = forecaster
         self._initial = initial
         self._learner = TimeToReady(policy.plan)

@@ -10,7 +10,7 @@ import pytest
 
 from models.calendar import Calendar, Event
 from models.policy import FORECASTERS, ForecastPolicy
-from models.prediction import Forecast, SignalForecast
+from models.prediction import PAST_LEVELS, Forecast, SignalForecast
 from models.series import Series
 from models.values import Signal
 from planner.forecasting import Forecasting, recent_peak
@@ -285,3 +285,25 @@ def test_a_sale_is_in_the_path_of_every_signal() -> None:
 
     for signal in Signal:
         assert said.signals["chat"][signal].paths[2] == pytest.approx([30.0] * 30, rel=0.01)
+
+
+def test_the_last_day_is_summed_up_by_quarters_of_an_hour() -> None:
+    # Two days: one that is forgotten, then a day that rises from 0 to 95, a step every quarter of an hour.
+    day = np.repeat(np.arange(96.0), 15)
+    made = Forecasting(ForecastPolicy(enabled=False), ["chat"], 600.0)
+    made.seed({"chat": {Signal.ARRIVALS: Series.of([*np.full(1440, 500.0), *day])}})
+
+    said = arrivals(made.forecast(2 * 86_400.0))
+    later = arrivals(made.forecast(2 * 86_400.0 + 600.0))
+
+    assert said.past_day == pytest.approx([95 * q for q in PAST_LEVELS])
+    assert later.past_day == said.past_day
+
+
+def test_less_than_half_a_day_says_nothing_about_the_day() -> None:
+    for known, told in ((700, False), (740, True)):
+        made = Forecasting(ForecastPolicy(enabled=False), ["chat"], 600.0)
+        values = [*np.full(1440 - known, np.nan), *np.full(known, 10.0)]
+        made.seed({"chat": {Signal.ARRIVALS: Series.of(values)}})
+
+        assert bool(arrivals(made.forecast(86_400.0)).past_day) == told
