@@ -19,11 +19,11 @@ from models.values import Binding, Role
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """Hold the counts between which a deployment's fleets lie, and what it had better keep."""
+    """Hold the counts between which a deployment's fleets lie: floor, need, and what no fleet exceeds."""
 
     low: Mapping[Role, int]
     top: Mapping[Role, int]
-    hold: Mapping[Role, int]
+    ceilings: Mapping[Role, int | None]
 
 
 def make_claim(
@@ -52,7 +52,10 @@ def make_claim(
     low = {role: least[role] if held[role] is None else held[role] or 0 for role in layouts}
     top = {r: max(low[r], s.target) if held[r] is None else low[r] for r, s in sizing.roles.items()}
     hold = {r: max(top[r], s.upper) if held[r] is None else low[r] for r, s in sizing.roles.items()}
-    rungs = _rungs(_Asked(low, top, hold), observation, forecast, layouts, plan)
+    # While a role goes up and the other has yet to go down, both are there; draining replicas are, too.
+    keep = {r: max(n, desired[r]) + observation.pools[r].draining for r, n in hold.items()}
+    ceilings = {r: pool.max_replicas if held[r] is None else low[r] for r, pool in plan.pools.items()}
+    rungs = _rungs(_Asked(low, top, ceilings), observation, forecast, layouts, plan)
     needed = gpus_of(top, widths)
     if plan.budget_gpus == pool_gpus and any(s.binding is Binding.BUDGET for s in sizing.roles.values()):
         free = size(observation, forecast, layouts, replace(plan, budget_gpus=None, topology=None))
@@ -64,7 +67,7 @@ def make_claim(
         guaranteed_gpus=member.guaranteed_gpus,
         running_gpus=gpus_of(desired, widths),
         needed_gpus=needed,
-        hold_gpus=gpus_of(hold, widths),
+        hold_gpus=gpus_of(keep, widths),
         widths=widths,
     )
 
@@ -116,5 +119,5 @@ def _rungs(
     if extra_rps > 0:
         search = bind(ahead.with_backlog(extra_rps), layouts, plan)
     bounds = {role: Bounds(low, asked.top[role]) for role, low in asked.low.items()}
-    ceilings = {role: pool.max_replicas for role, pool in plan.pools.items()}
-    return find_ladder(search, bounds, ceilings, {c.name: c.priority for c in plan.classes}, plan.placeable)
+    tiers = {c.name: c.priority for c in plan.classes}
+    return find_ladder(search, bounds, asked.ceilings, tiers, plan.placeable)

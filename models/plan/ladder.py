@@ -85,8 +85,10 @@ class _Space:
         ceilings: Mapping[Role, int | None],
         placeable: Placeable,
     ) -> None:
-        self.roles = search.roles
         self.widths = {role: search.model.layouts[role].gpus for role in search.roles}
+        # The widest first: what narrow replicas fill up behind it leaves the fewest GPUs over, so that what
+        # a split keeps has no teeth.
+        self.roles = tuple(sorted(search.roles, key=lambda role: -self.widths[role]))
         self.low = low
         self._placeable = placeable
         self.high = {}

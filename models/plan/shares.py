@@ -69,9 +69,9 @@ def divide(pool: GpuPool, members: Sequence[Member], acting: bool) -> Division:
         else m.claim
         for m in members
     ]
-    plan = _placed(claims, pool)
+    plan, usable = _placed(claims, pool)
     gpus = {name: rung.gpus for name, rung in plan.chosen.items()}
-    spare = pool.gpus - plan.used_gpus
+    spare = usable - plan.used_gpus
     ordered = sorted(claims, key=lambda claim: (-claim.priority, claim.deployment))
     for wanted in (_worth_keeping, _up_to_the_next_rung):
         for claim in ordered:
@@ -82,7 +82,7 @@ def divide(pool: GpuPool, members: Sequence[Member], acting: bool) -> Division:
 
 
 def _worth_keeping(claim: Claim, plan: FleetPlan) -> int:
-    """Return what a deployment had better keep: the need over its hold time, or what it still runs."""
+    """Return what a deployment had better keep: the need over its hold time, and what it still runs."""
     return max(claim.hold_gpus, claim.running_gpus)
 
 
@@ -92,17 +92,20 @@ def _up_to_the_next_rung(claim: Claim, plan: FleetPlan) -> int:
     return min((rung.gpus for rung in claim.ladder if rung.gpus > chosen), default=chosen + 1) - 1
 
 
-def _placed(claims: Sequence[Claim], pool: GpuPool) -> FleetPlan:
-    """Plan the fleet; where the nodes cannot hold all of it together, with a little less."""
+def _placed(claims: Sequence[Claim], pool: GpuPool) -> tuple[FleetPlan, int]:
+    """Plan the fleet, and return the GPUs that it may use.
+
+    Where the nodes cannot hold all of it together it is planned with a little less.
+    """
     plan = first = plan_fleet(claims, pool.gpus)
-    gpus = min(pool.gpus, first.used_gpus)
+    gpus = pool.gpus
     for _ in range(_SMALLER):
         if plan.overdrawn_gpus or _fits(plan, claims, pool):
-            return plan
-        gpus -= 1
+            return plan, gpus
+        gpus = min(gpus, plan.used_gpus) - 1
         plan = plan_fleet(claims, gpus)
     # What stands already where it does not fit is no matter of a few GPUs.
-    return first
+    return first, pool.gpus
 
 
 def _fits(plan: FleetPlan, claims: Sequence[Claim], pool: GpuPool) -> bool:
