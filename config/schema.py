@@ -85,6 +85,13 @@ class DeploymentSettings(Section):
         alias="backlog_recover",
         description="Time in which a queue must be gone once capacity for it is there, a duration.",
     )
+    burstiness_limit: float = Field(
+        default=_PLAN.burstiness_limit,
+        ge=1.0,
+        le=100.0,
+        description="How bursty arrivals are is measured, as Ca^2: 1 for independent users, more where they "
+        "come in batches. It counts up to this. 1: arrivals are taken for independent.",
+    )
     pools: PoolsSettings = Field(description="Pools of replicas: prefill and decode, or aggregated.")
     classes: tuple[ClassSettings, ...] = Field(
         default=(ClassSettings(name="default"),),
@@ -165,6 +172,7 @@ class DeploymentSettings(Section):
             interval_s=interval_s,
             observation_lag_s=self.observation_lag_s,
             backlog_recover_s=self.backlog_recover_s,
+            burstiness_limit=self.burstiness_limit,
             currency="" if self.price is None else self.price.currency,
             reshape=self.reshape.to_policy(),
         )

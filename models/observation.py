@@ -23,13 +23,15 @@ class ClassDemand:
     """Hold the demand of one request class over the window; `None` where unknown.
 
     Prefill tokens are counted after prefix-cache hits. `mix` is the joint length distribution of
-    recent requests, `None` until some were seen.
+    recent requests, `None` until some were seen. `arrival_cv2` says how bursty arrivals are: Ca^2, 1 for
+    Poisson, measured from counts over hours; `None` until some were counted.
     """
 
     arrivals_rps: float | None
     prefill_tokens_per_s: float | None
     decode_tokens_per_s: float | None
     mix: RequestMix | None = None
+    arrival_cv2: float | None = None
 
     def value(self, signal: Signal) -> float | None:
         """Return the demand of one signal, per second."""

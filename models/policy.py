@@ -82,7 +82,8 @@ class PlanPolicy:
 
     `budget_gpus` bounds both roles together (`None`: no bound). `attainment` is the share of arrivals that
     must keep their promise, over the forecast distribution. `observation_lag_s` and `interval_s` lengthen
-    the horizon; `backlog_recover_s` is the time in which a queue must drain once capacity is there.
+    the horizon; `backlog_recover_s` is the time in which a queue must drain once capacity is there. Measured
+    Ca^2 of arrivals counts up to `burstiness_limit`; with 1 they are taken for Poisson.
     `topology` lays the budget's GPUs out in nodes and cliques (`None`: any count can be placed). `stocks` say
     the same per kind of hardware, with prices, where that is known; `currency` is the one of all prices.
     In a pool that several deployments share, `budget_name` says what the budget is, and `room_gpus` how many
@@ -99,6 +100,7 @@ class PlanPolicy:
     interval_s: float = 60.0
     observation_lag_s: float = 15.0
     backlog_recover_s: float = 120.0
+    burstiness_limit: float = 8.0
     topology: Topology | None = None
     room_gpus: int | None = None
     budget_name: str = ""

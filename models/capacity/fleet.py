@@ -40,14 +40,18 @@ class FleetModel:
         layouts: Mapping[Role, LayoutProfile],
         scenarios: Loads | Sequence[Sequence[ClassLoad]],
         router: Router,
-        arrival_cv2: float = 1.0,
+        arrival_cv2: float | None = None,
     ) -> None:
-        """Prepare a model; raises ValueError when roles or scenarios do not make a fleet."""
+        """Prepare a model; `arrival_cv2` replaces that of the loads.
+
+        Raises ValueError when roles or scenarios do not make a fleet.
+        """
         if set(layouts) not in ({Role.PREFILL, Role.DECODE}, {Role.AGGREGATED}):
             raise ValueError(f"a fleet is prefill and decode, or aggregated; got {sorted(layouts)}")
         loads = scenarios if isinstance(scenarios, Loads) else Loads.of(scenarios)
         self.layouts = dict(layouts)
-        self.router, self.arrival_cv2 = router, arrival_cv2
+        self.router = router
+        self.arrival_cv2 = loads.arrival_cv2 if arrival_cv2 is None else arrival_cv2
         self.aggregated = Role.AGGREGATED in layouts
         self.prefill_layout = layouts[Role.AGGREGATED if self.aggregated else Role.PREFILL]
         self.decode_layout = layouts[Role.AGGREGATED if self.aggregated else Role.DECODE]

@@ -33,13 +33,17 @@ class ClassLoad:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loads:
-    """Hold several scenarios of the same classes: rates as in ClassLoad, of shape (scenarios, classes)."""
+    """Hold several scenarios of the same classes: rates as in ClassLoad, of shape (scenarios, classes).
+
+    `arrival_cv2` is Ca^2 of all arrivals together.
+    """
 
     classes: tuple[RequestClass, ...]
     mixes: tuple[RequestMix, ...]
     rate_rps: NDArray[np.float64]
     prefill_rps: NDArray[np.float64]
     decode_rps: NDArray[np.float64]
+    arrival_cv2: float = 1.0
 
     @classmethod
     def of(cls, scenarios: Sequence[Sequence[ClassLoad]]) -> "Loads":
@@ -74,8 +78,8 @@ class Loads:
 
     def raised(self, least: NDArray[np.float64]) -> "Loads":
         """Raise rates to at least these: three rows as the rates stand here, shape (3, classes)."""
-        rates = (np.maximum(now, low) for now, low in zip(self._rates(), least, strict=True))
-        return Loads(self.classes, self.mixes, *rates)
+        rate, prefill, decode = (np.maximum(now, low) for now, low in zip(self._rates(), least, strict=True))
+        return replace(self, rate_rps=rate, prefill_rps=prefill, decode_rps=decode)
 
     def with_work(self, prefill_rps: float) -> "Loads":
         """Add work to every scenario that has some, spread over classes by their share of prefill."""

@@ -88,7 +88,19 @@ def scenarios(
         return None
     # From (classes, signals, levels) to one array of (levels, classes) for each signal.
     by_signal = intensities(np.array(rates), mixes, levels, bin_s).transpose(1, 2, 0).copy()
-    return Scenarios(Loads(tuple(present), tuple(mixes), *by_signal), _weights(levels))
+    rate, prefill, decode = by_signal
+    bursts = _arrival_cv2(observation, present, rate)
+    return Scenarios(Loads(tuple(present), tuple(mixes), rate, prefill, decode, bursts), _weights(levels))
+
+
+def _arrival_cv2(
+    observation: Observation, classes: Sequence[RequestClass], rates_rps: NDArray[np.float64]
+) -> float:
+    """Return Ca^2 of all classes together, by their rates: variances and means of independent streams add."""
+    middle = rates_rps[len(rates_rps) // 2]
+    each = [observation.demand[c.name].arrival_cv2 if c.name in observation.demand else None for c in classes]
+    total = float(middle.sum())
+    return float(middle @ [one or 1.0 for one in each]) / total if total > 0 else 1.0
 
 
 def _rates(

@@ -81,7 +81,8 @@ def _demand(role: Role, ahead: Scenarios, model: FleetModel, forecast: Forecast)
         )
     rate = float(loads.rate_rps[at].sum())
     level = f"p{round(some.levels[index] * 100)}"
-    return f"{level} forecast {show_count(rate)} rps, {show_count(tokens)} {role} tokens/s"
+    bursts = f" in bursts (Ca2 {model.arrival_cv2:.1f})" if model.arrival_cv2 >= 1.25 else ""
+    return f"{level} forecast {show_count(rate)} rps{bursts}, {show_count(tokens)} {role} tokens/s"
 
 
 def _promise(limit: Binding, classes: tuple[RequestClass, ...]) -> str:

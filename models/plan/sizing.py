@@ -82,7 +82,8 @@ def size(
 
 def bind(ahead: Scenarios, layouts: Mapping[Role, LayoutProfile], policy: PlanPolicy) -> FleetSearch:
     """Prepare the search for scenarios on the deployment's layouts."""
-    return FleetSearch(FleetModel(layouts, ahead.loads, policy.router), ahead.weights, policy.targets())
+    bursts = min(ahead.loads.arrival_cv2, policy.burstiness_limit)
+    return FleetSearch(FleetModel(layouts, ahead.loads, policy.router, bursts), ahead.weights, policy.targets())
 
 
 def find_need(search: FleetSearch, policy: PlanPolicy, running: Mapping[Role, int] | None = None) -> Need:

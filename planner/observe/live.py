@@ -1,8 +1,11 @@
 """Observe demand through Prometheus and pools through whoever knows them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
+
+import numpy as np
 
 from models.errors import ObserveError
 from models.metric_names import MetricNames
@@ -11,10 +14,13 @@ from models.policy import ClassMatch
 from models.units import show_duration
 from models.values import Role, Signal
 from planner.observe import queries
+from planner.observe.bursts import Bursts
 from planner.observe.counters import MISSED_SCRAPES, needs_targets, scrape_interval_s
 from planner.observe.demand import (
+    Arrivals,
     Lengths,
     Lookup,
+    arrivals_on,
     choose_arrivals,
     first_with_data,
     latency,
@@ -34,6 +40,9 @@ LOOKBACK_S = 840.0
 # Lengths come from completions of the last minutes, further back only when there were none.
 LENGTHS_S = (600, 3600)
 LENGTHS_STEP_S = 60
+
+# Arrivals are counted in windows of at least this to tell how bursty they are.
+BURST_S = 30.0
 
 # Latency quantiles over less than two of those steps would often rest on nothing.
 LATENCY_S = 120.0
@@ -101,6 +110,7 @@ class PrometheusObserver:
         self._window_s = window_s
         self._lookback_s = LOOKBACK_S + window_s
         self._lengths: dict[str, tuple[float, Lengths]] = {}
+        self._bursts: dict[str, Bursts] = {}
 
     def observe(self, now_s: float) -> Observation:
         """Return demand over the latest complete window and the pools; what failed is a Gap.
@@ -170,11 +180,32 @@ class PrometheusObserver:
                 _product(rate, lengths.prefill_tokens if lengths else None),
                 _product(rate, lengths.mean_osl_tokens if lengths else None),
                 lengths.mix if lengths else None,
+                self._arrival_cv2(name, arrivals, up, at_s),
             ),
             at_s,
             latency(names, recent, begin_s, now_s - max(self._window_s, LATENCY_S)),
             _in_tokens(held, lengths),
         )
+
+    def _arrival_cv2(
+        self, name: str, arrivals: Arrivals, up: Sequence[Samples], until_s: float
+    ) -> float | None:
+        """Count arrivals in windows of two scrapes since the last look, and tell how bursty they are.
+
+        Completions follow the batches of decode, not those of users: they tell nothing.
+        """
+        if arrivals.bias is not None:
+            return None
+        bursts = self._bursts.setdefault(name, Bursts())
+        width_s = max(2.0 * scrape_interval_s(arrivals.counters), BURST_S)
+        begin_s = max(bursts.ended_s or 0.0, until_s - self._lookback_s + width_s)
+        first, last = math.ceil(begin_s / width_s - 1e-6), math.floor(until_s / width_s + 1e-6)
+        if last > first:
+            edges_s = width_s * np.arange(first, last + 1, dtype=np.float64)
+            total, known = arrivals_on(arrivals, up, self._names.target_labels, edges_s)
+            for i in np.flatnonzero(known).tolist():
+                bursts.add(float(edges_s[i]), float(edges_s[i + 1]), float(total[i]))
+        return bursts.cv2()
 
     def _recent(self, name: str, now_s: float, gaps: list[Gap]) -> tuple[Lookup, float, Lengths | None]:
         """Read histograms of recent completions; returns them, when they begin, and the lengths they tell."""

@@ -1,5 +1,7 @@
 """Observe Dynamo's own replay through the snapshot that it hands to a scaling policy at each tick."""
 
+from dataclasses import replace
+
 from models.observation import (
     QUEUE_GAP,
     ClassDemand,
@@ -10,6 +12,7 @@ from models.observation import (
     StartingReplica,
 )
 from models.values import Role
+from planner.observe.bursts import Bursts
 from planner.observe.replay_lengths import Lengths
 from planner.observe.replay_passes import Told, number, passes, waiting
 
@@ -30,6 +33,7 @@ class ReplayTicks:
         self._origin_s = origin_s
         self._told: Told = {}
         self._lengths = Lengths()
+        self._bursts = Bursts()
         # When each replica that still starts was first missing from a snapshot: its order's moment.
         self._since_s: dict[Role, dict[object, float]] = {role: {} for role in ROLES}
         self._looked_s = origin_s
@@ -52,7 +56,9 @@ class ReplayTicks:
         demand = ClassDemand(None, None, None)
         if window_s > 0:
             self._lengths.absorb(now_s, traffic, prefill, decode)
-            demand = self._demand(now_s, number(traffic, "num_req") / window_s)
+            requests = number(traffic, "num_req")
+            self._bursts.add(now_s - window_s, now_s, requests)
+            demand = replace(self._demand(now_s, requests / window_s), arrival_cv2=self._bursts.cv2())
             if demand.prefill_tokens_per_s is None:
                 gaps.append(Gap(f"lengths of {self._class}", "no request has completed yet"))
         else:

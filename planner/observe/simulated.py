@@ -11,6 +11,7 @@ from models.simulation.fleet import Fleet
 from models.simulation.timescale import TimeScale
 from models.simulation.workload import Floats, Index
 from models.values import Role
+from planner.observe.bursts import Bursts
 
 # Lengths of this many recent requests per class make the mix.
 _RECENT = 2000
@@ -33,6 +34,7 @@ class SimulatedObserver:
         self._number = {name: workload.class_names.index(name) for name in workload.class_names}
         self._classes = tuple(classes)
         self._recent: dict[str, Index] = {}
+        self._bursts = {name: Bursts() for name in self._classes}
         self._arrived = 0
         self._finished = 0
         self._looked_s = scale.origin_s
@@ -51,7 +53,9 @@ class SimulatedObserver:
             number = self._number.get(name, -1)
             mine = done[kinds == number]
             new = came[sent == number]
-            demand[name] = self._demand(name, new.size / simulated_s, mine, new)
+            self._bursts[name].add(self._looked_s, now_s, float(new.size))
+            seen = self._demand(name, new.size / simulated_s, mine, new)
+            demand[name] = replace(seen, arrival_cv2=self._bursts[name].cv2())
             latency[name] = self._latency(mine)
             if demand[name].prefill_tokens_per_s is None:
                 gaps.append(Gap(f"lengths of {name}", "no request has completed yet"))
