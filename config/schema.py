@@ -172,6 +172,7 @@ class DeploymentSettings(Section):
             interval_s=interval_s,
             observation_lag_s=self.observation_lag_s,
             backlog_recover_s=self.backlog_recover_s,
+            reactive=self.decide.reactive,
             burstiness_limit=self.burstiness_limit,
             currency="" if self.price is None else self.price.currency,
             reshape=self.reshape.to_policy(),

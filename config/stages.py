@@ -187,6 +187,11 @@ class DecideSettings(Section):
         "costs more. 0: none; the band of the sizing alone decides.",
     )
 
+    reactive: bool = Field(
+        default=True,
+        description="Whether measured demand and latency raise the need where they are above what was "
+        "foreseen. They never lower it.",
+    )
     windows: tuple[WindowSettings, ...] = Field(
         default=(),
         max_length=100,

@@ -89,7 +89,8 @@ class PlanPolicy:
     In a pool that several deployments share, `budget_name` says what the budget is, and `room_gpus` how many
     GPUs may be occupied at this moment, as others may still hold some (`None`: as many as the budget says).
     The promise is kept over `attainment_window_s` (0: at every moment); at this moment its error budget may
-    be spent `burn_rate` times as fast as it comes.
+    be spent `burn_rate` times as fast as it comes. `reactive` raises the need where demand or latency was
+    measured above what was foreseen.
     """
 
     classes: tuple[RequestClass, ...]
@@ -108,6 +109,7 @@ class PlanPolicy:
     currency: str = ""
     attainment_window_s: float = 0.0
     burn_rate: float = 1.0
+    reactive: bool = True
     reshape: ReshapePolicy = ReshapePolicy()
 
     def budget_said(self) -> str:

@@ -15,7 +15,8 @@ class SignalForecast:
     """Hold the quantile paths of one signal.
 
     `paths[i][j]` is the `levels[i]` quantile at `offsets_s[j]` seconds after the forecast was issued;
-    paths never cross. `recent_peak` is the highest demand measured over the hold time before it.
+    paths never cross. `recent_peak` is the highest demand measured over the hold time before it, `latest`
+    that of the last minutes, the newest at the end; empty where not all of them are known.
     `model` and `why` name the choice, `fallback` says why the chosen model was set aside (`None`: it was
     not), `coverage` is the share of recent actuals at or under the operating quantile. The model has learned
     from what came before `fitted_at_s` (Unix seconds); `trouble` says why no newer one has (`None`: none is
@@ -33,6 +34,7 @@ class SignalForecast:
     coverage: float | None = None
     fitted_at_s: float | None = None
     trouble: str | None = None
+    latest: tuple[float, ...] = ()
     past_day: tuple[float, ...] = ()
 
     @property

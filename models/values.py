@@ -37,6 +37,7 @@ class Binding(StrEnum):
     THROUGHPUT = "throughput"
     KV_CACHE = "kv_cache"
     BACKLOG = "backlog"
+    REACTIVE = "reactive"
     LAYOUT = "layout"
     BUDGET = "budget"
     TOPOLOGY = "topology"

@@ -10,6 +10,7 @@ from models.forecast.base import NotYet
 from models.forecast.events import silenced_s
 from models.forecast.signal import Path, SignalFit, fit_signal, heard, path
 from models.observation import Observation
+from models.plan.reactive import SURGE_MINUTES
 from models.policy import ForecastPolicy
 from models.prediction import PAST_LEVELS, Forecast, SignalForecast
 from models.series import Floats, Series
@@ -185,7 +186,11 @@ class Forecasting:
         if late_s > STALE_S:
             fallback = f"no demand was measured for {show_duration(late_s)}"
         peak = recent_peak(heard(fit, recent), minute_s - self._hold_s, minute_s)
-        return replace(self._worded(said, fit, fallback, peak), past_day=self._past_day(subject, minute_s))
+        return replace(
+            self._worded(said, fit, fallback, peak),
+            latest=last_minutes(recent, minute_s),
+            past_day=self._past_day(subject, minute_s),
+        )
 
     def _past_day(self, subject: Subject, minute_s: float) -> tuple[float, ...]:
         """Return quantiles of the day before the latest quarter of an hour; empty when half is unknown."""
@@ -217,6 +222,12 @@ def _grid(policy: ForecastPolicy) -> Floats:
     """Return the offsets of a path, in seconds."""
     steps = max(math.floor(policy.reach_s / policy.grid_s + 1e-9), 1)
     return policy.grid_s * np.arange(1, steps + 1, dtype=np.float64)
+
+
+def last_minutes(recent: Series, until_s: float) -> tuple[float, ...]:
+    """Return the last SURGE_MINUTES before `until_s` where all of them are known; else nothing."""
+    known = recent.window(until_s - SURGE_MINUTES * MINUTE_S, until_s).known_values
+    return tuple(known.tolist()) if known.size == SURGE_MINUTES else ()
 
 
 def recent_peak(recent: Series, from_s: float, until_s: float) -> float:

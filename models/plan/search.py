@@ -69,6 +69,11 @@ class FleetSearch:
         """Say whether every class reaches its aim with these counts."""
         return bool(self._enough(self.model.attainment(counts)))
 
+    def enough(self, fleets: Sequence[Mapping[Role, int]]) -> list[bool]:
+        """Say which fleets reach every class's aim."""
+        found: list[bool] = self._enough(self.model.attainment(by_role(fleets))).tolist()
+        return found
+
     def reaches_under(self, loads: Loads, counts: Mapping[Role, int]) -> bool:
         """Say whether counts surely reach every aim under other loads of the same classes.
 

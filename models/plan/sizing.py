@@ -1,6 +1,8 @@
 """Size both roles together: the fewest GPUs that keep the promise under a forecast, inside the budget."""
 
 from collections.abc import Mapping
+from functools import partial
+from types import MappingProxyType
 
 import numpy as np
 
@@ -10,9 +12,11 @@ from models.decision import RoleSizing, Sizing
 from models.observation import Observation
 from models.plan.backlog import backlog_rps, standing_rps
 from models.plan.bill import billed
+from models.plan.hold import settled, wandered
 from models.plan.need import Need
 from models.plan.price import PricedSearch, priced_need
 from models.plan.quantile import demand_quantile
+from models.plan.reactive import Floor, Net, with_floors
 from models.plan.reasons import find_reasons
 from models.plan.scenarios import Scenarios, scenarios
 from models.plan.search import Bounds, FleetSearch
@@ -28,9 +32,11 @@ def size(
     """Choose the smallest fleet whose expected attainment over the forecast meets every class's target.
 
     Demand is the highest of each signal until new capacity could be ready, backlog included; `upper` looks
-    further, over the time for which a release saves nothing. Returns None when there is no demand to size
-    for: the caller holds.
+    further, over the time for which a release saves nothing. What was measured last raises demand and counts
+    where it is worse than foreseen. Returns None when there is no demand to size for: the caller holds.
     """
+    net = Net.over(forecast, policy)
+    forecast = net.forecast
     ahead = scenarios(observation, forecast, policy.classes, policy.ready_horizon_s())
     if ahead is None:
         return None
@@ -47,8 +53,13 @@ def size(
         for role in layouts
         if role in observation.pools
     }
-    need = find_need(search, policy, running)
+    floors = net.floors(observation, search, policy)
+    need = find_need(search, policy, running, floors)
     held = _hold(search, longer, policy, need, running)
+    then = partial(wandered, longer, ahead)
+    need, held = settled(
+        search, lambda: bind(then(), layouts, policy), need, held, floors, observation, policy
+    )
     median = np.zeros(len(ahead.weights))
     median[search.middle] = 1.0
     calm = FleetSearch(search.model, median, policy.targets())
@@ -60,8 +71,10 @@ def size(
             lower=min(max(least.alone(role), policy.pools[role].min_replicas), count),
             upper=max(held[role], count),
             uncapped=need.alone[role],
-            binding=reasons.limits[role],
-            sentence=explain(role, need, reasons, ahead, search.model, policy, forecast),
+            binding=net.binding(role, count, floors, reasons.limits[role]),
+            sentence=net.said(
+                role, floors, explain(role, need, reasons, ahead, search.model, policy, forecast)
+            ),
             fewer=reasons.fewer.get(role),
             more=reasons.more[role],
             binding_class=reasons.classes[role],
@@ -83,16 +96,26 @@ def size(
 def bind(ahead: Scenarios, layouts: Mapping[Role, LayoutProfile], policy: PlanPolicy) -> FleetSearch:
     """Prepare the search for scenarios on the deployment's layouts."""
     bursts = min(ahead.loads.arrival_cv2, policy.burstiness_limit)
-    return FleetSearch(FleetModel(layouts, ahead.loads, policy.router, bursts), ahead.weights, policy.targets())
+    return FleetSearch(
+        FleetModel(layouts, ahead.loads, policy.router, bursts), ahead.weights, policy.targets()
+    )
 
 
-def find_need(search: FleetSearch, policy: PlanPolicy, running: Mapping[Role, int] | None = None) -> Need:
-    """Find the counts that one search's scenarios need, free of bounds and then inside them."""
+def find_need(
+    search: FleetSearch,
+    policy: PlanPolicy,
+    running: Mapping[Role, int] | None = None,
+    floors: Mapping[Role, Floor] = MappingProxyType({}),
+) -> Need:
+    """Find the counts that one search's scenarios need, free of bounds and then inside them.
+
+    `floors` are the least counts that measured latency asks for.
+    """
     priced = priced_need(search, policy, running) if policy.by_price else None
     if priced is not None:
         return priced
     alone = {role: search.alone(role) for role in search.roles}
-    together = search.cheapest(alone, running, policy.start_cost())
+    together = search.cheapest(with_floors(alone, floors), running, policy.start_cost())
     gpus = {role: search.model.layouts[role].gpus for role in search.roles}
     bounds = {role: _bounds(role, together[role], gpus[role], policy) for role in search.roles}
     wanted = {role: min(max(together[role], b.low), b.high) for role, b in bounds.items()}

@@ -1,0 +1,195 @@
+"""React to what is measured where it is worse than what was foreseen: the net under forecast and model.
+
+It only ever raises. All that it reads stands in the Observation and in the Forecast, so a Record replays.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from models.capacity.fleet import FleetModel, Floats
+from models.observation import LatencyReading, Observation
+from models.plan.search import FleetSearch
+from models.policy import PlanPolicy
+from models.prediction import Forecast, SignalForecast
+from models.units import show_count, show_duration
+from models.values import Binding, Role, Signal
+
+# Minutes that must lie above the forecast one after the other: one alone is noise once in ten minutes.
+SURGE_MINUTES = 2
+# The quantile of the next minute above which they must lie.
+SURGE_LEVEL = 0.9
+# How far above the lower of those minutes a raised quantile may lie: a forecast near zero has wide bands, and
+# its ratios say nothing.
+_SPREAD = 1.5
+# The share of the time left for waiting that nine of ten requests may use up. A fleet that keeps a promise to
+# 99 % uses up to half of it (an exponential tail: ln 10 / ln 100); from there on it rises steeply.
+_WAIT_SHARE = 0.75
+# Of the inter-token latency nine of ten may use all: the batch is sized to end just below it.
+_ITL_SHARE = 1.0
+# A law asks for at most this many times what serves now, and what the forecast needs: it cannot run away
+# where more replicas do not help, and holds nothing once demand is gone.
+_MOST = 1.5
+
+
+@dataclass(frozen=True, slots=True)
+class Surge:
+    """Say by what factor one signal of a class is above its forecast."""
+
+    request_class: str
+    signal: Signal
+    factor: float
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Floor:
+    """Say how many replicas measured latency asks for, at least."""
+
+    replicas: int
+    sentence: str
+
+
+def surges(forecast: Forecast) -> tuple[Surge, ...]:
+    """Find the signals whose last minutes were all above an upper quantile of the next one."""
+    return tuple(_surges(forecast))
+
+
+def _surges(forecast: Forecast) -> Iterator[Surge]:
+    for name, signals in forecast.signals.items():
+        for signal, said in signals.items():
+            if len(said.latest) < SURGE_MINUTES:
+                continue
+            lowest = min(said.latest[-SURGE_MINUTES:])
+            middle, upper = (_next(said, q) for q in (0.5, SURGE_LEVEL))
+            if lowest <= max(upper, 0.0):
+                continue
+            seen = " and ".join(show_count(value) for value in said.latest[-SURGE_MINUTES:])
+            sentence = (
+                f"{signal.replace('_', ' ')} of {name} were {seen} per second in the last minutes, the "
+                f"forecast for the next is {show_count(middle)}"
+            )
+            yield Surge(name, signal, lowest / middle if middle > 0 else math.inf, sentence)
+
+
+def _next(said: SignalForecast, level: float) -> float:
+    """Return a quantile of the first step; between two levels on the line, beyond them the nearest."""
+    return float(np.interp(level, said.levels, [path[0] for path in said.paths]))
+
+
+def raised(forecast: Forecast, found: Sequence[Surge]) -> Forecast:
+    """Return the forecast with every path of a surging signal multiplied by its factor."""
+    if not found:
+        return forecast
+    signals = {name: dict(each) for name, each in forecast.signals.items()}
+    for surge in found:
+        said = signals[surge.request_class][surge.signal]
+        limit = _SPREAD * min(said.latest[-SURGE_MINUTES:])
+        paths = tuple(tuple(_lifted(v, surge.factor, limit) for v in path) for path in said.paths)
+        signals[surge.request_class][surge.signal] = replace(said, paths=paths)
+    return replace(forecast, signals=signals)
+
+
+def _lifted(value: float, factor: float, limit: float) -> float:
+    higher = limit / _SPREAD if math.isinf(factor) else value * factor
+    return min(higher, max(value, limit))
+
+
+def latency_floors(observation: Observation, search: FleetSearch, policy: PlanPolicy) -> dict[Role, Floor]:
+    """Return per role the replicas that measured latency asks for, where it is near or over the promise.
+
+    The replicas that are ready made those latencies: `ready * ratio` are needed, and what is starting counts
+    towards them, so that no order is given twice. Waiting counts while requests still queue: latencies of
+    requests that are done tell of a queue when it may be gone. A class whose promise one request alone breaks
+    asks for nothing: no count mends that.
+    """
+    found: dict[Role, Floor] = {}
+    model, targets = search.model, policy.targets()
+    for i, (name, ceiling) in enumerate(zip(model.names, model.ceiling.tolist(), strict=True)):
+        reading = observation.latency.get(name)
+        if reading is None or ceiling < targets[name]:
+            continue
+        for role, ratio, sentence in _strained(i, name, reading, observation, model):
+            pool = observation.pools.get(role)
+            if pool is None or pool.ready == 0:
+                continue
+            most = math.ceil(_MOST * search.alone(role))
+            wanted = min(math.ceil(pool.ready * min(ratio, _MOST)), most)
+            if wanted > max(pool.ready, found[role].replicas if role in found else 0):
+                found[role] = Floor(wanted, f"{sentence}: {pool.ready} ready ask for {wanted}")
+    return found
+
+
+def _strained(
+    index: int, name: str, reading: LatencyReading, observation: Observation, model: FleetModel
+) -> Iterator[tuple[Role, float, str]]:
+    """Yield the roles that one class finds too slow: by what ratio, and in what words."""
+    kind = model.classes[index]
+    front = Role.AGGREGATED if model.aggregated else Role.PREFILL
+    back = Role.AGGREGATED if model.aggregated else Role.DECODE
+    if reading.ttft_p90_s is not None and kind.slo.ttft_s is not None and _queues(observation, front):
+        alone_s = _p90(kind.work.alone_s, kind.work.weight)
+        slack_s = kind.slo.ttft_s - alone_s
+        share = (reading.ttft_p90_s - alone_s) / slack_s if slack_s > 0 else 0.0
+        if share > _WAIT_SHARE:
+            took, promised = show_duration(reading.ttft_p90_s), show_duration(kind.slo.ttft_s)
+            yield front, share / _WAIT_SHARE, f"TTFT of {name} is {took} at P90, {promised} promised"
+    if reading.itl_p90_s is not None and kind.slo.itl_s is not None:
+        share = reading.itl_p90_s / kind.slo.itl_s
+        if share > _ITL_SHARE:
+            took, promised = show_duration(reading.itl_p90_s), show_duration(kind.slo.itl_s)
+            yield back, share / _ITL_SHARE, f"ITL of {name} is {took} at P90, {promised} promised"
+
+
+def _queues(observation: Observation, role: Role) -> bool:
+    """Whether a request waits at every replica on average, or nobody can tell."""
+    pool = observation.pools.get(role)
+    return observation.queue is None or observation.queue.requests >= (pool.ready if pool else 0)
+
+
+def _p90(values: Floats, weights: Floats) -> float:
+    order = np.argsort(values)
+    reached = np.cumsum(weights[order])
+    return float(values[order][min(int(np.searchsorted(reached, 0.9 * reached[-1] - 1e-9)), len(order) - 1)])
+
+
+def with_floors(alone: Mapping[Role, int], floors: Mapping[Role, Floor]) -> dict[Role, int]:
+    """Return what each role needs by itself or is asked for, whichever is more."""
+    return {role: max(n, floors[role].replicas if role in floors else 0) for role, n in alone.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Net:
+    """Hold what one tick reacts to: the forecast, raised by its surges, and those."""
+
+    forecast: Forecast
+    found: tuple[Surge, ...] = ()
+
+    @classmethod
+    def over(cls, forecast: Forecast, policy: PlanPolicy) -> "Net":
+        """Raise a forecast by what was measured above it; where the policy wants no net nothing is."""
+        found = surges(forecast) if policy.reactive else ()
+        return cls(raised(forecast, found), found)
+
+    def floors(self, observation: Observation, search: FleetSearch, policy: PlanPolicy) -> dict[Role, Floor]:
+        """Return the least counts that measured latency asks for."""
+        return latency_floors(observation, search, policy) if policy.reactive else {}
+
+    def binding(self, role: Role, count: int, floors: Mapping[Role, Floor], otherwise: Binding) -> Binding:
+        """Name the net where measured latency sets a role's count."""
+        return Binding.REACTIVE if role in floors and floors[role].replicas >= count else otherwise
+
+    def said(self, role: Role, floors: Mapping[Role, Floor], sentence: str) -> str:
+        """Add to a role's sentence what it reacts to."""
+        mine = [s.sentence for s in self.found if _concerns(s.signal, role)]
+        if role in floors:
+            mine.append(floors[role].sentence)
+        return "; ".join((sentence, *mine))
+
+
+def _concerns(signal: Signal, role: Role) -> bool:
+    if signal is Signal.ARRIVALS or role is Role.AGGREGATED:
+        return True
+    return (signal is Signal.PREFILL_TOKENS) == (role is Role.PREFILL)
