@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _SIGNAL = ("deployment", "class", "signal")
 _ROLE = ("deployment", "role")
+_POOL = ("deployment", "pool")
 
 
 class Metrics:
@@ -41,6 +42,12 @@ class Metrics:
             "headgate_time_to_ready_seconds",
             "Time from order to ready that is planned with, its P90.",
             *_ROLE,
+        )
+        self._share = self._gauge(
+            "headgate_pool_share_gpus", "GPUs of a shared pool that the deployment may take.", *_POOL
+        )
+        self._needed = self._gauge(
+            "headgate_pool_needed_gpus", "GPUs that the deployment needs of a shared pool.", *_POOL
         )
         self._attainment = self._gauge(
             "headgate_attainment_predicted_ratio", "Expected share of kept promises.", "deployment", "class"
@@ -81,6 +88,9 @@ class Metrics:
             self._final.labels(name, role.value).set(record.decision.final[role])
         for role, seen in record.readiness.items():
             self._ready.labels(name, role.value).set(seen.startup_s)
+        if record.share is not None:
+            self._share.labels(name, record.share.pool).set(record.share.gpus)
+            self._needed.labels(name, record.share.pool).set(record.share.needed_gpus)
         if record.sizing is not None:
             for role, sized in record.sizing.roles.items():
                 self._uncapped.labels(name, role.value).set(sized.uncapped)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -26,6 +27,7 @@ def run() -> dict[str, str]:
         f"{DEPLOYMENTS} deployments on {GPUS:,} GPUs, one priority": _said(1),
         f"{DEPLOYMENTS} deployments on {GPUS:,} GPUs, three": _said(3),
     }
+    _claims()
     begin_s = time.process_time()
     claims = _claims()
     each_s = (time.process_time() - begin_s) / CLAIMED
@@ -65,10 +67,8 @@ def _shares(made: Sequence[Claim]) -> str:
     """Hand claims of 200 deployments to a pool and take every share, as ticks that fall together do."""
     members = [Membership(f"d{i}", i % 4, i % 3, True, 5) for i in range(DEPLOYMENTS)]
     claims = [
-        Claim(
-            m.deployment, c.ladder, m.priority, m.guaranteed_gpus, c.running_gpus, c.needed_gpus, c.hold_gpus
-        )
-        for m, c in zip(members, (made[i % CLAIMED] for i in range(DEPLOYMENTS)), strict=True)
+        replace(made[i % CLAIMED], deployment=m.deployment, priority=m.priority)
+        for i, m in enumerate(members)
     ]
     shared = SharedPool(GpuPool("gb200", GPUS, Topology.lay_out(4, 72, GPUS)), members, 60.0)
     begin_s = time.process_time()

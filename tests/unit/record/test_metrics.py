@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from models.decision import Decision, Outcome, Record, Status
 from models.errors import ConfigError
+from models.gpu_pool import PoolShare
 from models.notice import Event, notices
 from models.prediction import Forecast, SignalForecast
 from models.readiness import Readiness
@@ -91,6 +92,15 @@ def test_a_scrape_shows_the_last_record() -> None:
     assert seen["headgate_forecast_fitted_timestamp_seconds"] == 1_700_000_000.0
     assert seen["headgate_forecast_fit_held_up"] == 0
     assert seen["headgate_forecast_demotions_total"] == 0
+
+
+def test_a_share_of_a_pool_is_shown_beside_the_need() -> None:
+    metrics = Metrics()
+    metrics.record(replace(record(GOOD), share=PoolShare("gb200", 64, 40, 52, 40, "the pool binds")))
+    seen = scraped(metrics)
+
+    assert seen["headgate_pool_share_gpus gb200"] == 40
+    assert seen["headgate_pool_needed_gpus gb200"] == 52
 
 
 def test_a_demotion_is_counted_once_and_shown_as_long_as_it_lasts() -> None:
