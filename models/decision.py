@@ -13,10 +13,11 @@ from models.values import Binding, Role
 
 @dataclass(frozen=True, slots=True)
 class Bill:
-    """Say what a fleet costs an hour, in the user's currency: its GPUs, and the misses that have a price."""
+    """Say what a fleet costs an hour, in `currency`: its GPUs, and the misses that have a price."""
 
     gpu_per_h: float
     miss_per_h: float
+    currency: str = ""
 
     @property
     def per_h(self) -> float:

@@ -61,3 +61,9 @@ def show_count(value: float) -> str:
         if abs(value) >= limit:
             return f"{value / limit:.3g}{suffix}"
     return f"{value:.3g}"
+
+
+def show_money(amount_per_h: float, currency: str = "") -> str:
+    """Write an amount per hour: 3.20 EUR/h; 3.20/h where no currency is stated."""
+    tiny = 0 < amount_per_h < 0.005
+    return f"{'under 0.01' if tiny else f'{amount_per_h:,.2f}'}{f' {currency}' if currency else ''}/h"

@@ -9,6 +9,7 @@ from models.plan.need import Need
 from models.plan.reasons import Reasons
 from models.plan.search import FleetSearch
 from models.policy import PlanPolicy
+from models.units import show_money
 from models.values import Binding, Role
 
 HOUR_S = 3600.0
@@ -36,7 +37,7 @@ def bill(
     totals = dict(zip(search.model.names, miss_mass(search, policy).sum(axis=0).tolist(), strict=True))
     gpus = {role: search.model.layouts[role].gpus for role in counts}
     missed = sum(totals[name] * (1.0 - share) for name, share in attainment.items())
-    return Bill(policy.cost_per_h(counts, gpus), missed)
+    return Bill(policy.cost_per_h(counts, gpus), missed, policy.currency)
 
 
 def billed(reasons: Reasons, need: Need, search: FleetSearch, policy: PlanPolicy) -> Reasons:
@@ -88,24 +89,19 @@ def _breaks_a_target(attained: Attained, search: FleetSearch, policy: PlanPolicy
     return any(attained.attainment[name] < aims[name] - _EPSILON for name in kept)
 
 
-def money(amount: float, currency: str) -> str:
-    """Write an amount per hour: `3.20 EUR/h`, `3.20/h` where no currency is stated."""
-    shown = f"{amount:,.2f}" if amount >= 0.005 or amount == 0 else "under 0.01"
-    return f"{shown} {currency}/h" if currency else f"{shown}/h"
-
-
 def weighed(role: Role, reasons: Reasons, currency: str) -> str:
     """Say what one replica fewer and one more of a role would cost and save; empty without prices."""
-    here, more = reasons.here.bill, reasons.more[role].bill
+    here, more, fewer = reasons.here.bill, reasons.more[role].bill, reasons.fewer.get(role)
     if here is None or more is None:
         return ""
-    costs, saves = more.gpu_per_h - here.gpu_per_h, max(here.miss_per_h - more.miss_per_h, 0.0)
-    said = f"one more replica costs {money(costs, currency)} and saves {money(saves, currency)} of misses"
-    fewer = reasons.fewer.get(role)
+    said = f"one more replica {_trade('costs', 'saves', more, here, currency)}"
     if fewer is None or fewer.bill is None:
         return said
-    saves, costs = here.gpu_per_h - fewer.bill.gpu_per_h, fewer.bill.miss_per_h - here.miss_per_h
-    return (
-        f"{said}, one fewer saves {money(saves, currency)} and costs "
-        f"{money(max(costs, 0.0), currency)} of misses"
-    )
+    return f"{said}, one fewer {_trade('saves', 'costs', here, fewer.bill, currency)}"
+
+
+def _trade(gpus: str, misses: str, larger: Bill, smaller: Bill, currency: str) -> str:
+    """Say what the GPUs between two fleets cost, and the misses between them."""
+    paid = show_money(max(larger.gpu_per_h - smaller.gpu_per_h, 0.0), currency)
+    missed = show_money(max(smaller.miss_per_h - larger.miss_per_h, 0.0), currency)
+    return f"{gpus} {paid} and {misses} {missed} of misses"

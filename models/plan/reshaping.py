@@ -6,10 +6,9 @@ from dataclasses import replace
 from models.artifact import LayoutProfile
 from models.decision import Reshape
 from models.observation import Observation
-from models.plan.bill import money
 from models.plan.judged import Judged, Points
 from models.policy import PlanPolicy
-from models.units import show_count, show_duration
+from models.units import show_count, show_duration, show_money
 from models.values import Role
 
 HOUR_S = 3600.0
@@ -97,7 +96,7 @@ def _worded(found: Reshape, starts: int, narrowest: int, currency: str) -> Resha
     else:
         saves = f"{found.saves_ratio * 100:.0f} %, {show_count(found.saves_gpus)} GPUs"
         if found.saves_per_h is not None:
-            saves = f"{found.saves_ratio * 100:.0f} %, {money(found.saves_per_h, currency)}"
+            saves = f"{found.saves_ratio * 100:.0f} %, {show_money(found.saves_per_h, currency)}"
         text = (
             f"{names} would save {saves} on the mean of the last day; {switch}, and pays back in "
             f"{show_duration(found.payback_s)}"

@@ -10,6 +10,7 @@ from models.render.page import to_html
 from models.render.pool_grid import pool_grids
 from models.render.recommendation_figures import band_figure, fan_figure
 from models.render.recommendation_grid import demand_grid, guard_grid, headline, promise_grid, role_grid
+from models.render.sizing_worth import worth_lines
 from models.render.verdict import Tone, Verdict
 
 SCHEMA = "headgate/recommendation-report/v1"
@@ -123,6 +124,9 @@ def _sections(record: Record, index: int, name: str) -> list[Section]:
     promises = promise_grid(record)
     if promises.rows:
         found.append(section("promises", "Promises", Table(promises)))
+    worth = worth_lines(record.sizing) if record.sizing else ()
+    if worth:
+        found.append(section("worth", "What it is worth", Facts(worth)))
     found.append(section("tick", "This tick", Facts(_facts(record))))
     return found
 

@@ -13,6 +13,7 @@ from models.render.profile_grid import layout_grid, left_out_grid
 from models.render.profile_ranking_grid import ranking_grid
 from models.render.recommendation_grid import demand_grid, guard_grid, headline, role_grid
 from models.render.replay_grid import verdict_grid
+from models.render.sizing_worth import worth_lines
 from models.render.verdict import judge
 from models.simulation.scorecard import ReplayResult
 
@@ -66,6 +67,7 @@ def _recommendation(record: Record, wide: bool) -> str:
         lines.append(f"Predicted to keep their promise: {plain(words(predicted))}.")
         if record.sizing.extrapolated:
             lines.append("The profile was read outside what it measured: treat the figures with caution.")
+        lines += [plain(f"{what}: {told}.") for what, told in worth_lines(record.sizing)]
     lines += [plain(f"Unknown: {gap.what}: {gap.reason}") for gap in record.observation.gaps]
     parts = [f"{plain(head)}\n\n{to_text(role_grid(record), wide)}"]
     if wide:
