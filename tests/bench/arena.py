@@ -16,7 +16,7 @@ from pathlib import Path
 
 from planner.contest import HEADGATE, PERFECT, REACTIVE
 from planner.policies import oracle
-from tests.bench.arena_hpa import TUNINGS, Tried, best
+from tests.bench.arena_hpa import TUNINGS, Tried, Tuning, best
 from tests.bench.arena_judge import Cell, judge, line
 from tests.bench.arena_runs import TUNING_SEED, Outcome, Runs, Task
 from tests.bench.arena_scenarios import TARGET, Kind, Scenario, development, scenarios, setup, stage
@@ -58,10 +58,10 @@ def _cell(
     label = f"{scenario.key} {startup_s:.0f} s"
     found: dict[str, list[Outcome]] = {}
     for policy in asked.policies:
-        tuning = None
+        tuning: Tuning | None = None
         if policy == HPA:
             tuning = tuned(scenario.service, startup_s, runs)
-            yield f"{label}, setting of {HPA}", str(TUNINGS[tuning])
+            yield f"{label}, setting of {HPA}", str(tuning)
         aim = asked.attainment if policy in (HEADGATE, *MORE) else TARGET
         found[policy] = runs.of([Task(scenario.key, startup_s, n, policy, tuning, aim) for n in seeds])
     bounds = {name: found[name] for name in (ORACLE, HPA, PEAK) if name in found}
@@ -76,12 +76,11 @@ def _cell(
             yield f"{label}: {criterion.name}", str(criterion)
 
 
-def tuned(service: str, startup_s: float, runs: Runs) -> int:
-    """Return the number of the setting that does best on the service's development day."""
+def tuned(service: str, startup_s: float, runs: Runs) -> Tuning:
+    """Return the setting that does best on the service's development day."""
     key = development(service).key
-    tasks = [Task(key, startup_s, TUNING_SEED, HPA, number) for number in range(len(TUNINGS))]
-    tried = [Tried(TUNINGS[i], o.attainment, o.gpu_hours) for i, o in enumerate(runs.of(tasks))]
-    return TUNINGS.index(best(tried).tuning)
+    tried = runs.of([Task(key, startup_s, TUNING_SEED, HPA, tuning) for tuning in TUNINGS])
+    return best([Tried(t, o.attainment, o.gpu_hours) for t, o in zip(TUNINGS, tried, strict=True)]).tuning
 
 
 def _regained(scenario: Scenario, outcomes: Sequence[Outcome]) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from models.values import Role
 from planner.contest import compete
 from planner.processes import Progress, side_by_side
 from planner.replay import replay
-from tests.bench.arena_hpa import TUNINGS, autoscaler, load_test
+from tests.bench.arena_hpa import Tuning, autoscaler, load_test
 from tests.bench.arena_scenarios import TARGET, busiest, development, scenarios, setup, stage
 from tests.bench.recorded_load import CLASS_NAME
 
@@ -32,15 +33,15 @@ WATCHED_MINUTES = 30
 class Task:
     """Name one replay.
 
-    `tuning` numbers the autoscaler's setting; `attainment` is what headgate aims at: all are judged by the
-    same target.
+    `tuning` is the autoscaler's setting; `attainment` is what headgate aims at: all are judged by the same
+    target.
     """
 
     scenario: str
     startup_s: float
     seed: int
     policy: str
-    tuning: int | None = None
+    tuning: Tuning | None = None
     attainment: float = TARGET
 
 
@@ -73,8 +74,7 @@ class Runs:
         if kept is not None and kept.exists():
             forget = set(again)
             for line in kept.read_text().splitlines():
-                row = json.loads(line)
-                outcome = Outcome(**{**row, "task": Task(**row["task"])})
+                outcome = _read(json.loads(line))
                 if outcome.task.policy not in forget:
                     self._known[outcome.task] = outcome
 
@@ -96,6 +96,12 @@ class Runs:
                     file.write(json.dumps(asdict(outcome)) + "\n")
 
 
+def _read(row: dict[str, Any]) -> Outcome:
+    tuning = row["task"]["tuning"]
+    task = Task(**{**row["task"], "tuning": None if tuning is None else Tuning(**tuning)})
+    return Outcome(**{**row, "task": task})
+
+
 def run_task(task: Task, progress: Progress) -> Outcome:
     """Replay one contestant."""
     judged = {s.key: s for s in scenarios()}
@@ -108,7 +114,7 @@ def run_task(task: Task, progress: Progress) -> Outcome:
     else:
         tried_on = stage(development(scenario.service), task.startup_s, TUNING_SEED)
         measured = load_test(tried_on, made.policy.plan)
-        result = replay(on, autoscaler(TUNINGS[task.tuning], measured, on, made), progress)
+        result = replay(on, autoscaler(task.tuning, measured, on, made), progress)
     return _outcome(task, result, on.workload, scenario.shape().onset_min)
 
 

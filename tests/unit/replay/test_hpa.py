@@ -93,3 +93,42 @@ def test_the_metric_is_averaged_over_its_window() -> None:
 
     # (40 * 3 + 80) / 4 = 50 over four pods: ratio 1.25.
     assert asked(some, 45.0, 80.0, pool(4)) == 5
+
+
+def by_work(target: float = 10.0, **more: float) -> RoleScaler:
+    return RoleScaler({Metric.WORK: target}, PoolPolicy(), HpaSettings(average_s=15.0, **more))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("tokens_per_s", "wanted"),
+    [(70.0, 7), (71.0, 8), (44.0, 4), (44.1, 5), (36.1, 4)],
+)
+def test_an_external_metric_is_divided_by_its_average_value_within_the_tolerance(
+    tokens_per_s: float, wanted: int
+) -> None:
+    assert by_work().desired(0.0, {Metric.WORK: tokens_per_s}, pool(4)) == wanted
+
+
+def test_starting_pods_count_fully_for_an_external_metric() -> None:
+    assert by_work().desired(0.0, {Metric.WORK: 80.0}, pool(5, starting=3)) == 8
+    assert by_work().desired(0.0, {Metric.WORK: 100.0}, pool(5, starting=3)) == 10
+
+
+def test_of_two_metrics_the_higher_answer_counts() -> None:
+    def both() -> RoleScaler:
+        targets = {Metric.WORK: 10.0, Metric.IN_FLIGHT: 2.0}
+        return RoleScaler(targets, PoolPolicy(), HpaSettings(average_s=15.0))
+
+    assert both().desired(0.0, {Metric.WORK: 60.0, Metric.IN_FLIGHT: 10.0}, pool(5)) == 6
+    assert both().desired(0.0, {Metric.WORK: 60.0, Metric.IN_FLIGHT: 16.0}, pool(5)) == 8
+
+
+def test_a_metric_without_a_reading_forbids_a_down_and_no_up() -> None:
+    def half(total: float) -> list[int]:
+        some = RoleScaler(
+            {Metric.WORK: 10.0, Metric.IN_FLIGHT: 2.0}, PoolPolicy(), HpaSettings(average_s=15.0)
+        )
+        return [some.desired(15.0 * i, {Metric.IN_FLIGHT: total}, pool(5)) for i in range(22)]
+
+    assert half(2.0)[-1] == 5
+    assert half(16.0)[0] == 8
