@@ -14,7 +14,7 @@ Counts: TypeAlias = Mapping[Role, int]
 Simulate: TypeAlias = Callable[[Counts, Workload], Mapping[str, float | None]]
 
 # Up to this many requests every candidate is simulated on all of them.
-_WHOLE = 300_000
+_WHOLE = 1_000_000
 # Beyond it, candidates are compared on stretches of the trace that hold this many together.
 _SAMPLE = 200_000
 _STRETCH_S = 30.0
