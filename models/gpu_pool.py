@@ -83,20 +83,17 @@ def with_share(plan: PlanPolicy, share: PoolShare | None) -> PlanPolicy:
     return replace(plan, budget_gpus=share.gpus, room_gpus=share.room_gpus, budget_name=said)
 
 
-def occupied_gpus(
-    observation: Observation, layouts: Mapping[Role, LayoutProfile], plan: PlanPolicy, ordered: bool = True
-) -> int:
-    """Count the GPUs that a deployment holds, draining replicas included.
+def occupied_gpus(observation: Observation, layouts: Mapping[Role, LayoutProfile]) -> int:
+    """Count the GPUs that a deployment holds: of replicas that serve, start or drain, or are asked for.
 
-    With `ordered` those count too that it asked for and nobody has started yet; replicas that cannot start
-    (stuck, or past their P99) hold none.
+    Replicas that are known to wait for GPUs in vain hold none; one that is merely late does.
     """
     total = 0
     for role, layout in layouts.items():
         pool = observation.pools.get(role)
         if pool is None:
             continue
-        coming = pool.in_flight(observation.at_s, plan.pools[role].startup_p99_s)
-        unborn = max(pool.desired - pool.ready - len(pool.starting), 0) if ordered else 0
+        coming = sum(1 for replica in pool.starting if replica.stuck is None)
+        unborn = max(pool.desired - pool.ready - len(pool.starting), 0)
         total += layout.gpus * (pool.ready + coming + pool.draining + unborn)
     return total

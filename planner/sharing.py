@@ -151,7 +151,7 @@ class Seat:
         claim = make_claim(
             self._membership, observation, forecast, self._layouts, plan, self._decide, self.pool.pool.gpus
         )
-        held = occupied_gpus(observation, self._layouts, plan)
+        held = occupied_gpus(observation, self._layouts)
         self.pool.claim(claim, held, observation.at_s)
 
     def share(self, now_s: float) -> PoolShare:

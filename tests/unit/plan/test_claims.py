@@ -17,6 +17,7 @@ from models.plan.search import Bounds
 from models.plan.sizing import bind, size
 from models.policy import DecidePolicy, PlanPolicy
 from models.values import Role
+from models.window import Allowed, Once, Window
 from tests.builders import AT_S, forecast, layouts, observation, plan_policy, pool
 
 PREFILL, DECODE = Role.PREFILL, Role.DECODE
@@ -106,6 +107,29 @@ def test_a_role_that_is_held_claims_what_it_is_held_at(state: dict[str, object],
     asked = claim(pools={PREFILL: pool(5, **state), DECODE: pool(1)})
 
     assert {rung.counts[PREFILL] for rung in asked.ladder} == {count}
+
+
+def test_a_pause_on_one_side_offers_nothing_or_asks_for_nothing() -> None:
+    in_paused = claim(pools={PREFILL: pool(9, paused_scale_in=True), DECODE: pool(1)})
+    out_paused = claim(pools={PREFILL: pool(9, paused_scale_out=True), DECODE: pool(1)})
+
+    assert min(rung.counts[PREFILL] for rung in in_paused.ladder) == 9
+    assert in_paused.ladder[-1].counts[PREFILL] > 9
+    assert max(rung.counts[PREFILL] for rung in out_paused.ladder) == 9
+    assert out_paused.ladder[0].counts[PREFILL] == 1
+
+
+@pytest.mark.parametrize(("allowed", "low", "high"), [("up", 9, 17), ("down", 1, 9), ("nothing", 9, 9)])
+def test_an_open_maintenance_window_bounds_a_claim(allowed: str, low: int, high: int) -> None:
+    window = Window("launch", Allowed(allowed), Once(AT_S - 60.0, AT_S + 60.0))
+    decide = DecidePolicy(windows=(window,))
+    seen = observation(RATES, {PREFILL: 9, DECODE: 1})
+    plan = plan_policy(budget_gpus=POOL_GPUS)
+    asked = make_claim(MEMBER, seen, forecast(RATES), layouts(), plan, decide, POOL_GPUS)
+
+    counts = [rung.counts[PREFILL] for rung in asked.ladder]
+    assert min(counts) == low
+    assert max(counts) == high if high <= 9 else max(counts) >= high
 
 
 def test_ceilings_are_kept_on_every_rung() -> None:
