@@ -33,6 +33,7 @@ _CLEARLY = 1.5
 # The search looks 16 replicas beyond its start; so often it starts again from where it ended.
 _WIDENINGS = 8
 _LEAST_RPS = 1e-6
+_SAME = 1e-9
 
 
 def propose(
@@ -85,11 +86,9 @@ def _cheaper(
     for bound, pairing in _by_bound(present.pairing, pairings, points, policy):
         if bound > most:
             break
-        found = _judge(pairing, points, policy)
-        if found is None or (found.costs > present.costs + 1e-9).any() or (present.fits & ~found.fits).any():
-            continue
-        if (mean := points.mean(found.costs)) <= most:
-            best, most = found, mean - 1e-9
+        found = _judge(pairing, points, policy, present)
+        if found is not None and (mean := points.mean(found.costs)) <= most:
+            best, most = found, mean - _SAME
     return best
 
 
@@ -123,24 +122,36 @@ def _price(role: Role, policy: PlanPolicy) -> float:
     return next(stock.price_per_gpu_h or 0.0 for stock in policy.stocks if role in stock.roles)
 
 
-def _judge(pairing: Pairing, points: Points, policy: PlanPolicy) -> Judged | None:
-    """Find the pairing's fleet for each point; None where no count keeps the promise at some point."""
+def _judge(
+    pairing: Pairing, points: Points, policy: PlanPolicy, present: Judged | None = None
+) -> Judged | None:
+    """Find the pairing's fleet for each point.
+
+    None where no count keeps the promise at some point, or where it is dearer than the `present` pairing at
+    one, or fits no budget that holds the present one there.
+    """
     model = FleetModel(pairing, points.loads, policy.router)
     gpus = {role: layout.gpus for role, layout in pairing.items()}
-    fleets: list[Mapping[Role, int]] = []
-    costs, taken, fits = [], [], []
-    for alone in np.eye(len(points.weights)):
-        search = FleetSearch(model, alone, policy.targets())
+    count = len(points.weights)
+    fleets: list[Mapping[Role, int]] = [{}] * count
+    costs, taken, fits = np.zeros(count), np.zeros(count), np.zeros(count, dtype=bool)
+    # The highest demand first: it tells most layouts apart.
+    for at in reversed(range(count)):
+        search = FleetSearch(model, np.eye(count)[at], policy.targets())
         fleet = _fleet(search, policy)
         if fleet is None:
             return None
         counts = {role: max(n, policy.pools[role].min_replicas) for role, n in fleet.items()}
-        fleets.append(counts)
-        taken.append(sum(gpus[role] * n for role, n in counts.items()))
-        costs.append(_cost(counts, search, policy) if policy.priced else float(taken[-1]))
+        fleets[at] = counts
+        taken[at] = sum(gpus[role] * n for role, n in counts.items())
+        costs[at] = _cost(counts, search, policy) if policy.priced else taken[at]
         bounded = all(n <= (policy.pools[role].max_replicas or n) for role, n in counts.items())
-        fits.append(bounded and policy.within(counts, gpus) and policy.placeable(counts, gpus))
-    return Judged(pairing, tuple(fleets), np.array(costs), np.array(taken, dtype=float), np.array(fits))
+        fits[at] = bounded and policy.within(counts, gpus) and policy.placeable(counts, gpus)
+        if present is not None and (
+            costs[at] > present.costs[at] + _SAME or (present.fits[at] and not fits[at])
+        ):
+            return None
+    return Judged(pairing, tuple(fleets), costs, taken, fits)
 
 
 def _cost(counts: Mapping[Role, int], search: FleetSearch, policy: PlanPolicy) -> float:

@@ -69,7 +69,7 @@ class PricedSearch:
         ranges = [
             self._range(role, low, bounds[role].high, best[0] if best else math.inf) for role in self.roles
         ]
-        for some in self._by_least_cost(ranges):
+        for some in self._by_least_cost(ranges, best[0] if best else math.inf):
             if best is not None and some[0][0] > best[0] * (1 + _EPSILON):
                 break
             best = self._best([fleet for _, fleet in some if allowed(fleet)], best)
@@ -152,8 +152,10 @@ class PricedSearch:
             max(low[role], first if first < LIMIT else low[role]), max(min(high, last), low[role]) + 1
         )
 
-    def _by_least_cost(self, ranges: Sequence[range]) -> Iterator[list[tuple[float, Mapping[Role, int]]]]:
-        """Yield fleets by what they cost at least, some at a time."""
+    def _by_least_cost(
+        self, ranges: Sequence[range], most: float
+    ) -> Iterator[list[tuple[float, Mapping[Role, int]]]]:
+        """Yield fleets that may cost no more than `most`, by what they cost at least, some at a time."""
         least, missed = np.zeros(()), np.zeros(())
         for index, (role, counts) in enumerate(zip(self.roles, ranges, strict=True)):
             shape = [1] * len(ranges)
@@ -164,7 +166,8 @@ class PricedSearch:
             alone = self._misses(self._model.alone(role, list(counts)))
             missed = np.maximum(missed, alone.reshape(shape))
         bounds = (least + missed).ravel()
-        order = np.argsort(bounds, kind="stable")
+        order = np.flatnonzero(bounds <= most * (1 + _EPSILON))
+        order = order[np.argsort(bounds[order], kind="stable")]
         for begin in range(0, len(order), _TOGETHER):
             some = order[begin : begin + _TOGETHER]
             places = np.unravel_index(some, [len(counts) for counts in ranges])
