@@ -185,7 +185,7 @@ class DeploymentSettings(Section):
             deployment=self.name,
             forecast=self.forecast.to_policy(plan.least_reach_s()),
             plan=plan,
-            decide=self.decide.to_policy(),
+            decide=self.decide.to_policy(self.forecast.timezone),
             config_digest=config_digest,
         )
 
