@@ -194,6 +194,11 @@ class PlanPolicy:
         """Whether the fleet that costs least is aimed at: GPUs and the misses of some class have a price."""
         return self.priced and any(c.miss_price is not None for c in self.classes)
 
+    def price_by_role(self) -> dict[Role, float] | None:
+        """Return what a GPU costs an hour per role; `None` where prices do not tell roles apart."""
+        prices = {role: s.price_per_gpu_h or 0.0 for s in self.stocks for role in s.roles}
+        return prices if self.priced and len(set(prices.values())) > 1 else None
+
     def cost_per_h(self, counts: Mapping[Role, int], gpus: Mapping[Role, int]) -> float:
         """Return what the replicas cost an hour: every node that is not empty where nodes are paid whole."""
         return sum(stock.cost_per_h(counts, gpus) for stock in self.stocks)

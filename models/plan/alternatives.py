@@ -163,10 +163,9 @@ def _fleet(search: FleetSearch, policy: PlanPolicy) -> Mapping[Role, int] | None
     if policy.by_price:
         free = {role: Bounds(1, LIMIT) for role in search.roles}
         return PricedSearch(search, policy).cheapest(free, lambda counts: True)
-    price = {role: _price(role, policy) for role in search.roles}
     counts: Mapping[Role, int] = {role: search.alone(role) for role in search.roles}
     for _ in range(_WIDENINGS):
-        counts = search.cheapest(counts, price=price)
+        counts = search.cheapest(counts, price=policy.price_by_role())
         if search.reaches(counts):
             return counts
     return None

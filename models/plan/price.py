@@ -6,6 +6,7 @@ misses have no price keep their target beside it, and so does one that states an
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 import numpy as np
 
@@ -183,22 +184,27 @@ _Found = tuple[float, int, tuple[int, ...]]
 
 
 def priced_need(
-    search: FleetSearch, policy: PlanPolicy, running: Mapping[Role, int] | None = None
+    search: FleetSearch,
+    policy: PlanPolicy,
+    running: Mapping[Role, int] | None = None,
+    least: Mapping[Role, int] = MappingProxyType({}),
 ) -> Need | None:
     """Find the counts that cost least: free of bounds, inside floors and ceilings, and inside the budget.
 
-    None where no fleet inside all of them keeps the targets beside the prices: then these go first.
+    `least` are counts that something else asks for, as far as ceilings and the budget allow. None where no
+    fleet inside all of them keeps the targets beside the prices: then these go first.
     """
     found = PricedSearch(search, policy, running)
     gpus = {role: search.model.layouts[role].gpus for role in search.roles}
-    free = {role: Bounds(1, LIMIT) for role in search.roles}
+    free = {role: Bounds(max(least.get(role, 1), 1), LIMIT) for role in search.roles}
     together = found.cheapest(free, lambda counts: True)
     if together is None:
         return None
     bounds = {role: _bounds(role, policy) for role in search.roles}
     wanted: Mapping[Role, int] | None = together
     if any(not b.low <= together[role] <= b.high for role, b in bounds.items()):
-        wanted = found.cheapest(bounds, lambda counts: True)
+        asked = {r: Bounds(max(b.low, min(free[r].low, b.high)), b.high) for r, b in bounds.items()}
+        wanted = found.cheapest(asked, lambda counts: True)
     if wanted is None:
         return None
     alone = {role: found.alone(role) for role in search.roles}

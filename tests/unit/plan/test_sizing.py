@@ -2,8 +2,12 @@
 
 from dataclasses import replace
 
+import pytest
+
 from models.observation import QueueReading
-from models.plan.sizing import size
+from models.plan.scenarios import scenarios
+from models.plan.sizing import bind, find_need, size
+from models.stock import Stock
 from models.topology import Topology
 from models.values import Binding, Role
 from tests.builders import forecast, layouts, observation, plan_policy
@@ -52,3 +56,24 @@ def test_the_sentence_names_the_forecast_the_need_and_the_promise() -> None:
     assert sizing is not None
     sentence = sizing.roles[PREFILL].sentence
     assert sentence.startswith("p90 forecast 220 rps, 1.6M prefill tokens/s needs 17 replicas for ")
+
+
+@pytest.mark.parametrize("ratio", [0.1, 1.0, 8.0])
+def test_where_hardware_has_prices_the_target_is_reached_for_the_least_money(ratio: float) -> None:
+    rates = {"pages": 120.0, "email": 60.0}
+    stocks = (Stock("H100", (PREFILL,), None, None, 2.0), Stock("GB200", (DECODE,), None, None, 2.0 * ratio))
+    policy = replace(plan_policy(), stocks=stocks)
+    ahead = scenarios(observation(rates), forecast(rates), policy.classes, policy.ready_horizon_s())
+    assert ahead is not None
+    search = bind(ahead, layouts(), policy)
+
+    need = find_need(search, policy)
+
+    def money(prefill: int, decode: int) -> float:
+        return 2.0 * prefill + 8.0 * ratio * decode
+
+    enough = [
+        money(p, d) for p in range(1, 30) for d in range(1, 10) if search.reaches({PREFILL: p, DECODE: d})
+    ]
+    assert money(need.wanted[PREFILL], need.wanted[DECODE]) == pytest.approx(min(enough))
+    assert need.cut_by is None
