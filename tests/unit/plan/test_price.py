@@ -291,3 +291,20 @@ def test_prices_of_layouts_count_their_width() -> None:
 
     assert bill({PREFILL: 3, DECODE: 2}, {"pages": 1.0}, found, plan).gpu_per_h == 3.0 * (3 * 2 + 2 * 8)
     assert bill({PREFILL: 3, DECODE: 2}, {"pages": 0.5}, found, plan).miss_per_h == pytest.approx(144.0)
+
+
+def test_what_measured_latency_asks_for_is_a_least_count_of_the_search() -> None:
+    plan = policy()
+    found = search(plan)
+    free = priced_need(found, plan)
+    assert free is not None
+
+    need = priced_need(found, plan, least={DECODE: free.wanted[DECODE] + 2})
+
+    assert need is not None
+    assert need.wanted[DECODE] == free.wanted[DECODE] + 2
+    # A ceiling stands above it.
+    capped = replace(plan, pools={**plan.pools, DECODE: PoolPolicy(max_replicas=1)})
+    under = priced_need(found, capped, least={DECODE: 3})
+    assert under is not None
+    assert under.wanted[DECODE] == 1
