@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from models.deferral import Backlog
 from models.mix import RequestMix
 from models.values import Role, Signal
 
@@ -23,7 +24,8 @@ class ClassDemand:
     """Hold the demand of one request class over the window; `None` where unknown.
 
     Prefill tokens are counted after prefix-cache hits. `mix` is the joint length distribution of
-    recent requests, `None` until some were seen. `arrival_cv2` says how bursty arrivals are: Ca^2, 1 for
+    recent requests, `None` until some were seen. `backlog` is what waits of a class that may wait outside the
+    engines, `None` where nobody tells. `arrival_cv2` says how bursty arrivals are: Ca^2, 1 for
     Poisson, measured from counts over hours; `None` until some were counted.
     """
 
@@ -32,6 +34,7 @@ class ClassDemand:
     decode_tokens_per_s: float | None
     mix: RequestMix | None = None
     arrival_cv2: float | None = None
+    backlog: Backlog | None = None
 
     def value(self, signal: Signal) -> float | None:
         """Return the demand of one signal, per second."""

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from models.deferral import Deferral
+
 
 class Role(StrEnum):
     """What a pool of replicas does; `AGGREGATED` replicas do both phases."""
@@ -131,10 +133,12 @@ class RequestClass:
     """Name a kind of request and its promise; a higher `priority` goes first when GPUs lack.
 
     `miss_price` is what a request that misses its promise costs, in the user's currency (`None`: not stated;
-    the class then aims at a share of requests).
+    the class then aims at a share of requests). `deferral` says how long requests may wait outside the
+    engines (`None`: they come as they arrive).
     """
 
     name: str
     slo: Slo
     priority: int = 0
     miss_price: float | None = None
+    deferral: Deferral | None = None

@@ -7,6 +7,7 @@ from models.artifact import LayoutProfile
 from models.gpu_pool import Membership
 from models.observation import Observation
 from models.plan.backlog import backlog_rps
+from models.plan.deferrable import Deferred
 from models.plan.fleet_plan import Claim, Rung
 from models.plan.ladder import find_ladder
 from models.plan.movable import Span, spans
@@ -97,7 +98,8 @@ def _rungs(
     plan: PlanPolicy,
 ) -> tuple[Rung, ...]:
     """Return the ladder between floor and need, under the same demand that sizing looks at."""
-    ahead = scenarios(observation, Net.over(forecast, plan).forecast, plan.classes, plan.ready_horizon_s())
+    deferred = Deferred.over(observation, Net.over(forecast, plan).forecast, layouts, plan)
+    ahead = scenarios(observation, deferred.forecast, plan.classes, plan.ready_horizon_s())
     assert ahead is not None, "a sizing was made of it"
     search = bind(ahead, layouts, plan)
     extra_rps = backlog_rps(observation, search, plan)

@@ -75,7 +75,7 @@ def scenarios(
             if arriving:
                 return None
             continue
-        mix = _mix(observation, request_class.name, signals)
+        mix = mix_of(observation, request_class.name, signals)
         if mix is None:
             if arriving or max(signals[Signal.ARRIVALS].peak(until_s)) > 0:
                 return None
@@ -127,12 +127,17 @@ def _per_request(
     return tuple(a if a > _FAR * w else w for a, w in zip(arrivals, work, strict=True))
 
 
-def _mix(observation: Observation, name: str, signals: Mapping[Signal, SignalForecast]) -> RequestMix | None:
+def mix_of(
+    observation: Observation, name: str, signals: Mapping[Signal, SignalForecast]
+) -> RequestMix | None:
+    """Return the lengths of a class's requests as last seen, or else as they are forecast."""
     demand = observation.demand.get(name)
     if demand is not None and demand.mix is not None:
         return demand.mix
     # No lengths seen yet: their forecast means are the best that is known.
-    arrivals = signals[Signal.ARRIVALS]
+    arrivals = signals.get(Signal.ARRIVALS)
+    if arrivals is None:
+        return None
     middle = median_level(arrivals.levels)
     prefill, decode = signals.get(Signal.PREFILL_TOKENS), signals.get(Signal.DECODE_TOKENS)
     # The first moment with arrivals: a nightly batch has none now and still has lengths.

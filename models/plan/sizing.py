@@ -12,6 +12,7 @@ from models.decision import RoleSizing, Sizing
 from models.observation import Observation
 from models.plan.backlog import backlog_rps, standing_rps
 from models.plan.bill import billed
+from models.plan.deferrable import Deferred
 from models.plan.hold import settled, wandered
 from models.plan.need import Need
 from models.plan.price import PricedSearch, priced_need
@@ -36,7 +37,8 @@ def size(
     where it is worse than foreseen. Returns None when there is no demand to size for: the caller holds.
     """
     net = Net.over(forecast, policy)
-    forecast = net.forecast
+    deferred = Deferred.over(observation, net.forecast, layouts, policy)
+    forecast = deferred.forecast
     ahead = scenarios(observation, forecast, policy.classes, policy.ready_horizon_s())
     if ahead is None:
         return None
@@ -72,8 +74,8 @@ def size(
             upper=max(held[role], count),
             uncapped=need.alone[role],
             binding=net.binding(role, count, floors, reasons.limits[role]),
-            sentence=net.said(
-                role, floors, explain(role, need, reasons, ahead, search.model, policy, forecast)
+            sentence=deferred.said(
+                net.said(role, floors, explain(role, need, reasons, ahead, search.model, policy, forecast))
             ),
             fewer=reasons.fewer.get(role),
             more=reasons.more[role],
