@@ -6,6 +6,7 @@ from typing import Annotated, Protocol
 
 from pydantic import AfterValidator, Field, model_validator
 
+from config.deferral import DeferralSettings
 from config.perhardware import Money
 from config.quantities import Count, Duration, Share, Whole
 from config.section import Problems, Section, refuse
@@ -151,15 +152,28 @@ class ClassSettings(Section):
         "kept as are worth their GPUs; an `attainment` of the class is kept besides. null: the class aims at "
         "its attainment alone.",
     )
+    deferrable: DeferralSettings | None = Field(
+        default=None,
+        description="Lets the requests of a class without a latency promise wait in a queue of yours: idle "
+        "replicas serve them first, and replicas are added only where they would be late. The further "
+        "`forecast.reach`, the more is left for troughs. null: they are served as they come.",
+    )
     match: MatchSettings | None = Field(
         default=None,
         description="Which requests belong to the class. null: those that no other class takes; exactly one "
         "class of a deployment is such.",
     )
 
-    def to_policy(self) -> RequestClass:
-        """Return the class as sizing knows it."""
-        return RequestClass(self.name, self.slo.to_policy(), self.priority, self.miss_price)
+    @model_validator(mode="after")
+    def _waits_only_where_nobody_does(self) -> "ClassSettings":
+        if self.deferrable is not None and not self.slo.to_policy().throughput_only:
+            refuse([(("deferrable",), "is for a class without a latency promise; leave out its `slo`")])
+        return self
+
+    def to_policy(self, timezone: str = "UTC") -> RequestClass:
+        """Return the class as sizing knows it; times of the day are those of `timezone`."""
+        deferral = None if self.deferrable is None else self.deferrable.to_policy(timezone)
+        return RequestClass(self.name, self.slo.to_policy(), self.priority, self.miss_price, deferral)
 
     def to_match(self) -> ClassMatch:
         """Return the rule that tells which requests belong to the class."""

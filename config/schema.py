@@ -164,7 +164,7 @@ class DeploymentSettings(Section):
     def to_plan_policy(self, interval_s: float) -> PlanPolicy:
         """Return what fleet is allowed and what it must attain, with one tick every `interval_s`."""
         return PlanPolicy(
-            classes=tuple(each.to_policy() for each in self.classes),
+            classes=tuple(each.to_policy(self.forecast.timezone) for each in self.classes),
             pools=self.pools.to_policy(),
             budget_gpus=self.budget.total_gpus(),
             attainment=self.attainment,

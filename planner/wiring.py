@@ -25,11 +25,13 @@ from models.version import VERSION
 from planner.fitting import Fitter
 from planner.forecasting import Forecasting
 from planner.history import MINUTE_S
+from planner.observe.backlogs import BacklogQuery, WithBacklogs
 from planner.observe.live import PoolSource, PrometheusObserver, Target
 from planner.observe.past import PrometheusHistory
 from planner.observe.preflight import missing_series
 from planner.observe.prometheus import PrometheusServer
 from planner.observe.statefile import AtFloors, StateFile
+from planner.ports import Observer
 from planner.sharing import Seat, seats
 from planner.stocks import Terms, alternatives, choose_layouts, stocks
 from planner.tick import Served
@@ -125,7 +127,7 @@ def pool_mates(loaded: Loaded, name: str) -> list[str]:
 class Live:
     """Hold what reads the world for one deployment, and the forecaster that remembers it."""
 
-    observer: PrometheusObserver
+    observer: Observer
     history: PrometheusHistory
     forecaster: Forecasting
     check: Callable[[float], tuple[Gap, ...]]
@@ -149,8 +151,14 @@ def live(chosen: Deployment, cluster_state: Path | None, fitter: Fitter | None =
         read = partial(read_cluster_state, cluster_state, chosen.name)
         pools = StateFile(read, frozenset(plan.pools))
     server = PrometheusServer(access)
+    observer: Observer = PrometheusObserver(server, names, target, pools, max(plan.interval_s, MINUTE_S))
+    waiting = {
+        each.name: BacklogQuery(each.deferrable.backlog, each.deferrable.oldest)
+        for each in chosen.settings.classes
+        if each.deferrable is not None
+    }
     return Live(
-        PrometheusObserver(server, names, target, pools, max(plan.interval_s, MINUTE_S)),
+        WithBacklogs(observer, server, waiting) if waiting else observer,
         PrometheusHistory(server, names, target),
         Forecasting(
             chosen.policy.forecast,

@@ -137,6 +137,11 @@ def _promise(request_class: RequestClass) -> str:
     limits = [("TTFT", slo.ttft_s), ("ITL", slo.itl_s), ("end-to-end", slo.e2e_s)]
     stated = [f"{name} {show_duration(limit_s)}" for name, limit_s in limits if limit_s is not None]
     promise = f"{', '.join(stated)} for {slo.quantile:.6g} of requests" if stated else "throughput only"
+    waits = request_class.deferral
+    if waits is not None and waits.done_by is not None:
+        promise += f", may wait until {waits.done_by:%H:%M}"
+    elif waits is not None and waits.within_s is not None:
+        promise += f", may wait {show_duration(waits.within_s)}"
     return f"{promise}, priority {request_class.priority}"
 
 
