@@ -1,5 +1,7 @@
 """A record survives the journal exactly: what is read back is what was written, so it replays."""
 
+import json
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,6 +16,8 @@ from models.decision import (
     Sizing,
     Status,
 )
+from models.deferral import Backlog
+from models.gpu_pool import PoolShare
 from models.mix import RequestMix
 from models.observation import (
     ClassDemand,
@@ -53,6 +57,7 @@ DEMANDS = st.builds(
     prefill_tokens_per_s=optional(FINITE),
     decode_tokens_per_s=optional(FINITE),
     mix=st.none() | MIXES,
+    backlog=st.none() | st.builds(Backlog, requests=FINITE, oldest_s=optional(FINITE)),
 )
 POOLS = st.builds(
     PoolState,
@@ -153,6 +158,19 @@ READINESS = st.builds(
         max_size=3,
     ).map(tuple),
 )
+SHARES = st.builds(
+    PoolShare,
+    pool=TEXT,
+    pool_gpus=st.integers(1, 10**6),
+    gpus=st.integers(0, 10**6),
+    needed_gpus=st.integers(0, 10**6),
+    room_gpus=st.integers(0, 10**6),
+    sentence=TEXT,
+    others_gpus=st.dictionaries(TEXT, st.integers(0, 1000), max_size=3),
+    held_gpus=st.integers(0, 1000),
+    guaranteed_gpus=st.integers(0, 1000),
+    priority=st.integers(-10, 10),
+)
 RECORDS = st.builds(
     Record,
     tick_id=TEXT,
@@ -173,6 +191,7 @@ RECORDS = st.builds(
     profile_digest=TEXT,
     version=TEXT,
     readiness=st.dictionaries(st.sampled_from(Role), READINESS),
+    share=st.none() | SHARES,
 )
 
 
@@ -183,6 +202,19 @@ def test_a_record_read_back_equals_the_record_written(record: Record) -> None:
     assert "\n" not in line
     assert from_line(line) == record
     assert to_line(from_line(line)) == line
+
+
+def test_a_line_from_before_pools_and_backlogs_is_read_as_of_a_deployment_without() -> None:
+    counts = {Role.PREFILL: 2, Role.DECODE: 1}
+    seen, decision = builders.observation(counts=counts), Decision(counts, counts, counts)
+    outcome = Outcome(Status.UNCHANGED)
+    record = Record("t", "shop", seen, Forecast(0.0), None, decision, outcome, "", "", "")
+    body = json.loads(to_line(record))
+    del body["share"]
+    for demand in body["observation"]["demand"].values():
+        del demand["backlog"]
+
+    assert from_line(json.dumps(body)) == record
 
 
 # None at all, or at least one request in eleven days.

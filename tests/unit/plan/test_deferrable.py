@@ -6,15 +6,21 @@ from datetime import time
 import numpy as np
 import pytest
 
+from models.decision import Record
 from models.deferral import Backlog, Deferral
+from models.gpu_pool import Membership
 from models.mix import RequestMix
 from models.observation import Observation
+from models.plan.claims import make_claim
 from models.plan.deferrable import Deferred
 from models.plan.sizing import size
-from models.policy import PlanPolicy
+from models.policy import DecidePolicy, ForecastPolicy, PlanPolicy, TickPolicy
 from models.prediction import Forecast
 from models.series import Floats
 from models.values import RequestClass, Role, Signal, Slo
+from planner.act.dryrun import DryRun
+from planner.record.line import from_line, to_line
+from planner.tick import plan
 from tests.builders import AT_S, PAGES, forecast, layouts, observation, plan_policy
 
 PREFILL, DECODE = Role.PREFILL, Role.DECODE
@@ -175,3 +181,24 @@ def test_a_wait_that_is_over_is_due_at_once() -> None:
 def test_a_wait_ends_in_one_way(stated: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="one of the two"):
         Deferral(**stated)  # type: ignore[arg-type]
+
+
+def test_a_decision_with_a_backlog_replays_from_its_line() -> None:
+    tick_policy = TickPolicy("shop", ForecastPolicy(), policy(), DecidePolicy())
+    look, expected = seen(5e6), forecast({"pages": 100.0, "email": 20.0})
+    sizing, decision = plan(look, expected, tick_policy, layouts())
+    outcome = DryRun().act(decision, look)
+    back = from_line(to_line(Record("t", "shop", look, expected, sizing, decision, outcome, "", "", "")))
+
+    assert plan(back.observation, back.forecast, tick_policy, layouts()) == (sizing, decision)
+
+
+def test_a_pool_is_asked_for_what_a_backlog_needs_now() -> None:
+    expected, member = forecast({"pages": 100.0, "email": 20.0}), Membership("shop")
+    bounded = replace(policy(), budget_gpus=200)
+    asked = [
+        make_claim(member, seen(requests), expected, layouts(), bounded, DecidePolicy(), 200).needed_gpus
+        for requests in (0.0, 5e6)
+    ]
+
+    assert asked[1] > asked[0]
