@@ -13,6 +13,7 @@ from config.section import Problems, Section, refuse
 from config.sharing import GpuPoolSettings, ShareSettings, sharing_problems
 from config.sources import JournalSettings, PrometheusSettings
 from config.stages import DecideSettings, ForecastSettings
+from config.surfaces import SurfaceSettings
 from models.policy import ClassMatch, Mode, PlanPolicy, TickPolicy
 from models.values import Role, Router
 
@@ -84,6 +85,11 @@ class DeploymentSettings(Section):
         default=_PLAN.backlog_recover_s,
         alias="backlog_recover",
         description="Time in which a queue must be gone once capacity for it is there, a duration.",
+    )
+    surface_correction: SurfaceSettings | None = Field(
+        default=None,
+        description="How far observed latencies may correct the profile's surfaces. null: they are believed; "
+        "{} corrects them within the usual bounds.",
     )
     burstiness_limit: float = Field(
         default=_PLAN.burstiness_limit,
@@ -174,6 +180,7 @@ class DeploymentSettings(Section):
             backlog_recover_s=self.backlog_recover_s,
             reactive=self.decide.reactive,
             burstiness_limit=self.burstiness_limit,
+            surface=None if self.surface_correction is None else self.surface_correction.to_policy(),
             currency="" if self.price is None else self.price.currency,
             reshape=self.reshape.to_policy(),
         )

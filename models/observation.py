@@ -49,12 +49,17 @@ class ClassDemand:
 
 @dataclass(frozen=True, slots=True)
 class LatencyReading:
-    """Hold observed latency quantiles of a class over the window, in seconds; `None` where unknown."""
+    """Hold observed latencies of a class over the window, in seconds; `None` where unknown.
+
+    `ttft_mean_s` is the mean over requests, `itl_mean_s` that over tokens; the others are quantiles.
+    """
 
     ttft_p50_s: float | None = None
     ttft_p90_s: float | None = None
     itl_p50_s: float | None = None
     itl_p90_s: float | None = None
+    ttft_mean_s: float | None = None
+    itl_mean_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

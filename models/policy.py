@@ -53,7 +53,8 @@ class ForecastPolicy:
 class PoolPolicy:
     """Bound one role's pool and say how long a start-up and a drain take, in seconds.
 
-    The start-up times are stated, or measured: then `startup_why` says on what they rest.
+    The start-up times are stated, or measured: then `startup_why` says on what they rest. The profile's
+    surfaces are multiplied by `surface_ratio`, with `surface_why` saying why.
     """
 
     min_replicas: int = 1
@@ -62,6 +63,8 @@ class PoolPolicy:
     startup_p99_s: float = 600.0
     drain_s: float = 30.0
     startup_why: str = ""
+    surface_ratio: float = 1.0
+    surface_why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +80,26 @@ class ReshapePolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class SurfacePolicy:
+    """Bound how far surfaces are corrected by what is observed: their times are multiplied by a ratio.
+
+    Replicas that have been ready for less than `warm_up_s` say nothing.
+    """
+
+    fastest_ratio: float = 0.8
+    slowest_ratio: float = 1.5
+    warm_up_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True)
 class PlanPolicy:
     """Say what fleet is allowed and what it must attain.
 
     `budget_gpus` bounds both roles together (`None`: no bound). `attainment` is the share of arrivals that
     must keep their promise, over the forecast distribution. `observation_lag_s` and `interval_s` lengthen
     the horizon; `backlog_recover_s` is the time in which a queue must drain once capacity is there. Measured
-    Ca^2 of arrivals counts up to `burstiness_limit`; with 1 they are taken for Poisson.
+    Ca^2 of arrivals counts up to `burstiness_limit`; with 1 they are taken for Poisson. `surface` says how
+    far observed latencies may correct the profile's surfaces (`None`: not at all).
     `topology` lays the budget's GPUs out in nodes and cliques (`None`: any count can be placed). `stocks` say
     the same per kind of hardware, with prices, where that is known; `currency` is the one of all prices.
     In a pool that several deployments share, `budget_name` says what the budget is, and `room_gpus` how many
@@ -102,6 +118,7 @@ class PlanPolicy:
     observation_lag_s: float = 15.0
     backlog_recover_s: float = 120.0
     burstiness_limit: float = 8.0
+    surface: SurfacePolicy | None = None
     topology: Topology | None = None
     room_gpus: int | None = None
     budget_name: str = ""

@@ -2,8 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from models.policy import LONGEST_STARTUP_S, PlanPolicy, PoolPolicy
+from models.speed import Speed
 from models.units import show_duration
 from models.values import Role
 
@@ -36,7 +38,8 @@ class Readiness:
 
     `startup_s` and `startup_p99_s` are those planned with. `p50_s`, `p90_s` and `p99_s` are the quantiles of
     what was seen, `None` before anything was: those of the looks that saw replicas ready, so at most one tick
-    too long. `sentence` says how the planned time differs from the stated one, empty where it does not.
+    too long. `speed` is how its surfaces are corrected, `None` where they are not. `sentence` says how the
+    planned time differs from the stated one, empty where it does not.
     """
 
     startup_s: float
@@ -48,6 +51,7 @@ class Readiness:
     replicas: int = 0
     sentence: str = ""
     seen: tuple[StartUp, ...] = ()
+    speed: Speed | None = None
 
 
 def readiness(seen: Sequence[StartUp], stated: PoolPolicy) -> Readiness:
@@ -88,19 +92,24 @@ def readiness(seen: Sequence[StartUp], stated: PoolPolicy) -> Readiness:
 
 
 def with_readiness(plan: PlanPolicy, measured: Mapping[Role, Readiness]) -> PlanPolicy:
-    """Return the plan with the start-up times of `measured` in place of the stated ones."""
+    """Return the plan with start-up times and surfaces as measured, in place of the stated ones."""
     pools = {
         role: replace(
             pool,
             startup_s=measured[role].startup_s,
             startup_p99_s=measured[role].startup_p99_s,
             startup_why=measured[role].sentence,
+            **_surface(measured[role].speed),
         )
         if role in measured
         else pool
         for role, pool in plan.pools.items()
     }
     return replace(plan, pools=pools)
+
+
+def _surface(speed: Speed | None) -> dict[str, Any]:
+    return {} if speed is None else {"surface_ratio": speed.ratio, "surface_why": speed.sentence}
 
 
 def _weights(seen: Sequence[StartUp]) -> list[float]:

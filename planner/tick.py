@@ -13,6 +13,7 @@ from models.plan.sizing import size
 from models.policy import TickPolicy
 from models.prediction import Forecast
 from models.readiness import Readiness, with_readiness
+from models.speed import corrected
 from models.values import Role
 from planner.decide.pipeline import decide
 from planner.ports import FarSighted, Ports
@@ -114,7 +115,8 @@ def plan(
     Record's `share` of a pool. `alternatives` are the layouts that may be proposed; they change no count.
     """
     known = with_share(with_readiness(policy.plan, measured), share)
-    sizing = size(observation, forecast, layouts, known)
+    as_seen = corrected(layouts, known.pools)
+    sizing = size(observation, forecast, as_seen, known)
     if sizing is not None and alternatives:
-        sizing = replace(sizing, reshape=propose(observation, forecast, layouts, alternatives, known))
+        sizing = replace(sizing, reshape=propose(observation, forecast, as_seen, alternatives, known))
     return sizing, decide(observation, sizing, known, policy.decide, layouts)

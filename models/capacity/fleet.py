@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from models.artifact import LayoutProfile
 from models.capacity.batches import BATCH_WEIGHT, cells
-from models.capacity.decode import decode_curve
+from models.capacity.decode import DecodeState, decode_curve
 from models.capacity.kept import Steps, kept_share, request_group
 from models.capacity.load import ClassLoad, Loads
 from models.capacity.mixed import MixedSteps
@@ -82,7 +82,7 @@ class FleetModel:
         works = [c.work for c in self.classes]
         self.work_s = np.array([work.mean_service_s for work in works])
         self.iteration_s = np.array([work.mean_alone_s for work in works]) - self.prefill_layout.overhead_s
-        self._blend = blend(self.prefill_rates, works, self.prefill_layout.overhead_s)
+        self.prompts = blend(self.prefill_rates, works, self.prefill_layout.overhead_s)
         self._waits, self._steps = Rows(self._evaluate_waits), Rows(self._evaluate_steps)
         self._alone = {role: Rows(partial(self._evaluate_alone, role)) for role in layouts}
         self._ample = self._unbounded()
@@ -214,41 +214,33 @@ class FleetModel:
         if self.aggregated:
             # A prompt's iteration carries the running batch along: what a step takes beyond an idle one.
             extra_s = self.curve.over(self.steps(replicas).batch) - self.curve.at(1.0)
-        prompts, mean_s = self._prompts(servers), self._blend.mean_s + extra_s
+        prompts, mean_s = self._prompts(servers), self.prompts.mean_s + extra_s
         held, iteration_s = prompts.iteration(extra_s)
         iterations_per_s = prompts.rate_rps / held
         if self.router is Router.ROUND_ROBIN:
             # Arrivals that take turns keep clear of each other where one iteration holds one prompt.
             iterations_per_s = np.where(held > 1.0, iterations_per_s, 0.0)
-        busy, rate_rps, cv2 = busy_share(iterations_per_s, iteration_s), self._blend.rate_rps, self._blend.cv2
+        busy, rate_rps, cv2 = (
+            busy_share(iterations_per_s, iteration_s),
+            self.prompts.rate_rps,
+            self.prompts.cv2,
+        )
         tail = wait_tail(
-            servers, rate_rps, mean_s, cv2, self.router, self.arrival_cv2, busy, self._blend.together
+            servers, rate_rps, mean_s, cv2, self.router, self.arrival_cv2, busy, self.prompts.together
         )
         tail = bulk(tail, busy, iteration_s, prompts.alone_s + extra_s, self.router)
-        tail = stretched(tail, self._blend.bulk_ratio)
+        tail = stretched(tail, self.prompts.bulk_ratio)
         shape = tail.utilisation.shape
         return tuple(np.broadcast_to(getattr(tail, f.name), shape) for f in fields(tail))
 
     def _evaluate_steps(self, replicas: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
-        servers = replicas[:, None].astype(float)
-        sharing = self.curve.sharing(self.router, servers, self.arrival_cv2)
-        tokens = self.decode_rates @ self.osl_tokens / servers
-        if self.aggregated:
-            # Batches are tried along an axis behind those of counts and scenarios.
-            one, rate_rps = self._blend, self._blend.rate_rps / servers
-            prompts = PromptLoad(rate_rps[..., None], one.alone_s[:, None], one.further_s[:, None])
-            mixed = MixedSteps(self.curve, prompts)
-            state = mixed.settle(tokens[..., None], sharing)
-            cut = cells(state)
-            itl = mixed.itl_s(cut.edges)
-        else:
-            state = self.curve.settle(tokens, sharing)
-            cut = cells(state)
-            itl = self.curve.over(cut.edges)
+        state, mixed = self._settle(replicas)
+        servers, cut = replicas[:, None].astype(float), cells(state)
+        itl = self.curve.over(cut.edges) if mixed is None else mixed.itl_s(cut.edges)
         tilted = self.apart(servers)
         jolts = np.zeros_like(state.gain)
         if self.aggregated:
-            one = self._blend
+            one = self.prompts
             squared = one.rate_rps / servers * (1.0 + one.cv2) * one.mean_s**2
             jolts = squared * ((itl[..., 1:] + itl[..., :-1]) @ BATCH_WEIGHT / 2.0)
         return (
@@ -262,6 +254,22 @@ class FleetModel:
             jolts,
         )
 
+    def decode_state(self, replicas: NDArray[np.int64]) -> DecodeState:
+        """Return the batch that every scenario settles at, shape (counts, scenarios)."""
+        return self._settle(replicas)[0]
+
+    def _settle(self, replicas: NDArray[np.int64]) -> tuple[DecodeState, MixedSteps | None]:
+        servers = replicas[:, None].astype(float)
+        sharing = self.curve.sharing(self.router, servers, self.arrival_cv2)
+        tokens = self.decode_rates @ self.osl_tokens / servers
+        if not self.aggregated:
+            return self.curve.settle(tokens, sharing), None
+        # Batches are tried along an axis behind those of counts and scenarios.
+        one, rate_rps = self.prompts, self.prompts.rate_rps / servers
+        prompts = PromptLoad(rate_rps[..., None], one.alone_s[:, None], one.further_s[:, None])
+        mixed = MixedSteps(self.curve, prompts)
+        return mixed.settle(tokens[..., None], sharing), mixed
+
     def apart(self, servers: Floats) -> Floats:
         """Return which part of what happens to a replica's batch stays there: 1 where nothing balances.
 
@@ -272,7 +280,7 @@ class FleetModel:
 
     def _prompts(self, servers: Floats) -> PromptLoad:
         """Return what each of so many replicas gets to prefill, per scenario along the last axis."""
-        return PromptLoad(self._blend.rate_rps / servers, self._blend.alone_s, self._blend.further_s)
+        return PromptLoad(self.prompts.rate_rps / servers, self.prompts.alone_s, self.prompts.further_s)
 
     def prefill_count(self, fleet: Mapping[Role, Counts]) -> Counts:
         """Return the replicas that prefill."""

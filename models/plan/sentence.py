@@ -38,7 +38,14 @@ def explain(
     else:
         text += f" for {_promise(limit, policy.classes)}"
     return "; ".join(
-        part for part in (text, _beside(role, count, reasons, policy), policy.pools[role].startup_why) if part
+        part
+        for part in (
+            text,
+            _beside(role, count, reasons, policy),
+            policy.pools[role].startup_why,
+            policy.pools[role].surface_why,
+        )
+        if part
     )
 
 

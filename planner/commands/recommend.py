@@ -108,7 +108,7 @@ def command(
 def _asked(chosen: Mapping[str, Deployment], lives: Mapping[str, Live], past: bool) -> dict[str, Asked]:
     """Gather what each deployment is recommended from; of the past nothing was learned of start-ups."""
     from planner import wiring
-    from planner.commands.resuming import time_to_ready
+    from planner.commands.resuming import learner
     from planner.recommend import Asked
 
     seats = wiring.pool_seats(list(chosen.values()))
@@ -119,7 +119,7 @@ def _asked(chosen: Mapping[str, Deployment], lives: Mapping[str, Live], past: bo
             lives[name].forecaster,
             each.policy,
             each.served,
-            None if past else time_to_ready(each),
+            None if past else learner(each),
             seats.get(name),
         )
         for name, each in chosen.items()

@@ -5,20 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from planner.learning.time_to_ready import TimeToReady
+    from planner.learning.learned import Learned
     from planner.wiring import Deployment
 
 
-def time_to_ready(chosen: Deployment) -> TimeToReady:
-    """Return what learns start-ups, with those of the last record in the deployment's journal.
+def learner(chosen: Deployment) -> Learned:
+    """Return what learns start-ups and speeds, with those of the last record in the deployment's journal.
 
-    Start-ups of another profile may be those of another layout: they are left.
+    Those of another profile may be those of another layout: they are left.
     """
-    from planner.learning.time_to_ready import TimeToReady
+    from planner.learning.learned import Learned
     from planner.record.journal import Journal
 
-    learner = TimeToReady(chosen.policy.plan)
+    found = Learned(chosen.policy.plan, chosen.served.layouts)
     last = Journal(chosen.loaded.settings.journal.to_policy()).last(chosen.policy.deployment)
     if last is not None and last.profile_digest == chosen.served.profile_digest:
-        learner.seed(last.readiness)
-    return learner
+        found.seed(last.readiness)
+    return found

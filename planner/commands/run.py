@@ -83,11 +83,11 @@ def _job(
 ) -> Job:
     from planner import wiring
     from planner.act.dryrun import DryRun
-    from planner.commands.resuming import time_to_ready
+    from planner.commands.resuming import learner
     from planner.loop import Job, Ticking
     from planner.ports import Ports
 
     live = wiring.live(served, cluster_state, fitter)
-    ports = Ports(live.observer, live.forecaster, DryRun(), recorder, time_to_ready(served), seat)
+    ports = Ports(live.observer, live.forecaster, DryRun(), recorder, learner(served), seat)
     ticking = Ticking(ports, live.forecaster, live.history, live.check, served.policy, served.served)
     return Job(served.name, served.policy.plan.interval_s, ticking)

@@ -127,7 +127,15 @@ def latency(names: MetricNames, find: Lookup, begin_s: float, from_s: float) -> 
         ttft_p90_s=read(names.ttft, 0.9),
         itl_p50_s=read(names.itl, 0.5),
         itl_p90_s=read(names.itl, 0.9),
+        ttft_mean_s=_histogram_mean(names.ttft, find, begin_s, from_s),
+        itl_mean_s=_histogram_mean(names.itl, find, begin_s, from_s),
     )
+
+
+def _histogram_mean(histograms: Sequence[str], find: Lookup, begin_s: float, from_s: float) -> float | None:
+    count = increases(first_with_data([f"{name}_count" for name in histograms], find), begin_s, from_s)
+    total = increases(first_with_data([f"{name}_sum" for name in histograms], find), begin_s, from_s)
+    return total / count if count > 0 and total > 0 else None
 
 
 def history(

@@ -211,7 +211,8 @@ class PrometheusObserver:
         """Read histograms of recent completions; returns them, when they begin, and the lengths they tell."""
         names = self._names
         histograms = (*names.input_tokens, *names.output_tokens, *names.ttft, *names.itl)
-        wanted = (*names.mean_counters(), *(f"{h}_bucket" for h in histograms), *names.cached_ratios)
+        means = (f"{h}_{part}" for h in (*names.ttft, *names.itl) for part in ("sum", "count"))
+        wanted = (*names.mean_counters(), *(f"{h}_bucket" for h in histograms), *means, *names.cached_ratios)
         selector = queries.selector(list(dict.fromkeys(wanted)), self._matchers[name])
         first: tuple[Lookup, float] | None = None
         for span_s in LENGTHS_S:

@@ -100,7 +100,9 @@ class SimulatedObserver:
         if done.size == 0:
             return LatencyReading()
         ttft, tpot, _ = self._fleet.ledger.latencies(done)
-        return LatencyReading(*_quantiles(ttft), *_quantiles(tpot))
+        steps = np.maximum(self._fleet.ledger.workload.osl_tokens[done] - 1.0, 0.0)
+        mean_s = float(tpot @ steps) / float(steps.sum()) if steps.any() else None
+        return LatencyReading(*_quantiles(ttft), *_quantiles(tpot), float(ttft.mean()), mean_s)
 
     def _pools(self) -> Mapping[Role, PoolState]:
         return {

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from models.policy import TickPolicy
 from models.values import Role
-from planner.learning.time_to_ready import TimeToReady
+from planner.learning.learned import Learned
 from planner.policies.policy import World
 from planner.ports import Forecaster, Ports
 from planner.record.memory import Forget
@@ -33,7 +33,7 @@ class Headgate:
         self._served = replace(served, alternatives={})
         self._forecaster = forecaster
         self._initial = initial
-        self._learner = TimeToReady(policy.plan)
+        self._learner = Learned(policy.plan, served.layouts)
 
     @property
     def interval_s(self) -> float | None:

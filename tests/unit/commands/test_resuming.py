@@ -1,6 +1,7 @@
 """A restart goes on from what the journal's last record had learned."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from click.testing import CliRunner
@@ -10,7 +11,7 @@ from models.readiness import Readiness, StartUp, readiness
 from models.values import Role
 from planner import wiring
 from planner.cli import headgate
-from planner.commands.resuming import time_to_ready
+from planner.commands.resuming import learner
 from planner.record.journal import Journal
 from planner.wiring import Deployment
 from tests import builders
@@ -41,8 +42,8 @@ def journaled(folder: Path, chosen: Deployment, profile_digest: str) -> None:
     Journal(chosen.loaded.settings.journal.to_policy()).record(record)
 
 
-def planned(chosen: Deployment) -> dict[Role, Readiness]:
-    return time_to_ready(chosen).learn(builders.observation(at_s=builders.AT_S + 9999))
+def planned(chosen: Deployment) -> Mapping[Role, Readiness]:
+    return learner(chosen).learn(builders.observation(at_s=builders.AT_S + 9999))
 
 
 def test_start_ups_of_the_last_record_count_from_the_first_tick_on(tmp_path: Path) -> None:
