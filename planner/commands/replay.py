@@ -106,7 +106,8 @@ def _stage(found: Deployment, policy: TickPolicy, **asked: Any) -> Stage:
     wanted = Asked(asked["trace"], asked["history"], asked["rate_scale"], asked["seed"])
     stage, notes = stage_for(wanted, policy, found.served.layouts, found.settings.matches())
     if found.pool is not None:
-        notes += (f"{found.name} has the whole pool {found.pool.name} here: what it shares with is not replayed",)
+        alone = f"{found.name} has the whole pool {found.pool.name} here: what it shares with is not replayed"
+        notes = (*notes, alone)
     for note in notes:
         click.echo(note, err=True)
     return stage
