@@ -10,6 +10,7 @@ from models.capacity.fleet import FleetModel
 from models.capacity.load import ClassLoad
 from models.capacity.predict import Prediction, describe
 from models.plan.search import FleetSearch
+from models.stock import placeable_on
 from models.topology import Topology
 from models.values import RequestClass, Role, Router, Slo
 from profiler import explaining
@@ -204,6 +205,10 @@ def why_unplaced(fleet: Fleet, question: Question, machines: Sequence[Machine]) 
         why = topology.why_not(counts, one_clique=topology.single)
         if why is not None:
             return why
+        if not placeable_on(
+            topology, {r: fleet.replicas[r] for r in roles}, {r: fleet.pairing[r].gpus for r in roles}
+        ):
+            return "prefill and decode cannot be divided so that every NVLink domain in use holds both"
     return None
 
 

@@ -16,7 +16,7 @@ from profiler.order import Order
 from profiler.pareto import front, undominated
 from profiler.planning import plan
 from profiler.sampling.full import Full
-from profiler.selecting import most_within, promise, select, would_change
+from profiler.selecting import Fleet, most_within, promise, select, why_unplaced, would_change
 from profiler.sweep import Terms, sweep
 from profiler.wiring import bench, scope
 
@@ -245,3 +245,19 @@ def test_a_hand_over_between_kinds_of_hardware_takes_the_network() -> None:
 
     # 900 GB/s inside the NVLink domain, 50 GB/s over the network.
     assert prefill.handover_s_per_token == pytest.approx(inside.handover_s_per_token * 900 / 50)
+
+
+def test_over_several_nvlink_domains_each_must_hold_both_roles() -> None:
+    by_key = {x.key: x for x in layouts()}
+    pairing = {Role.PREFILL: by_key["prefill=TP1"], Role.DECODE: by_key["decode=TP4"]}
+    load = [ClassLoad.steady(promise(PAGES), PAGES.rate_rps, PAGES.mix)]
+    prediction = predict(load, {role: (layout, 2) for role, layout in pairing.items()})
+    asked = replace(PAGES, budget_gpus={"GB200": 144})
+
+    def why(prefill: int, decode: int) -> str | None:
+        counts = {Role.PREFILL: prefill, Role.DECODE: decode}
+        return why_unplaced(Fleet(pairing, counts, prediction, 0.0), asked, GB200)
+
+    assert why(1, 17) is None
+    assert why(1, 18) == "prefill and decode cannot be divided so that every NVLink domain in use holds both"
+    assert why(2, 18) is None
