@@ -45,12 +45,13 @@ def command(
     import threading
 
     from planner import loop, wiring
+    from planner.act.mode import publishes
     from planner.clock import SystemClock
     from planner.logs import log_to_stderr
     from planner.record.journal import Journal
     from planner.record.metrics import Metrics
     from planner.record.noticing import Noticing, log
-    from planner.record.several import Several
+    from planner.record.several import Several, To
     from planner.worker import FittingWorker
 
     loaded = wiring.read_config(config_path)
@@ -72,8 +73,18 @@ def command(
             ends.callback(gauges.serve(metrics))
         clock, stop, fitter = SystemClock(), threading.Event(), FittingWorker()
         ends.callback(fitter.stop)
-        recorder = Several(journal, gauges, Noticing(log, gauges.count))
-        jobs = [_job(each, cluster_state, recorder, fitter, seats.get(each.name)) for each in served]
+        watched = Several(journal, gauges, Noticing(log, gauges.count))
+        published = Several(watched, To(gauges.recommend))
+        jobs = [
+            _job(
+                each,
+                cluster_state,
+                published if publishes(each.settings.mode) else watched,
+                fitter,
+                seats.get(each.name),
+            )
+            for each in served
+        ]
         loop.stop_on_signals(stop)
         loop.run(jobs, clock, stop)
 
@@ -83,11 +94,14 @@ def _job(
 ) -> Job:
     from planner import wiring
     from planner.act.dryrun import DryRun
+    from planner.act.mode import actuator_for
     from planner.commands.resuming import learner
     from planner.loop import Job, Ticking
     from planner.ports import Ports
 
     live = wiring.live(served, cluster_state, fitter)
-    ports = Ports(live.observer, live.forecaster, DryRun(), recorder, learner(served), seat)
+    # A dry run lets nobody act: what a deployment that may would do is said, as a recommendation's is.
+    actuator = actuator_for(served.settings.mode, served.name, DryRun())
+    ports = Ports(live.observer, live.forecaster, actuator, recorder, learner(served), seat)
     ticking = Ticking(ports, live.forecaster, live.history, live.check, served.policy, served.served)
     return Job(served.name, served.policy.plan.interval_s, ticking)

@@ -35,6 +35,11 @@ class Metrics:
             "headgate_replicas_current", "Replicas asked for before the tick.", *_ROLE
         )
         self._final = self._gauge("headgate_replicas_decided", "Replicas after all guards.", *_ROLE)
+        self._recommended = self._gauge(
+            "headgate_replicas_recommended",
+            "Replicas for others to take up: of deployments whose mode is recommend or act.",
+            *_ROLE,
+        )
         self._uncapped = self._gauge(
             "headgate_replicas_uncapped", "Replicas that the role needs: no budget, no ceiling.", *_ROLE
         )
@@ -103,6 +108,11 @@ class Metrics:
                 value = None if demand is None else demand.value(signal)
                 if value is not None:
                     self._demand.labels(name, each, signal.value).set(value)
+
+    def recommend(self, record: Record) -> None:
+        """Publish the counts of a deployment that others may take up."""
+        for role, count in record.decision.final.items():
+            self._recommended.labels(record.deployment, role.value).set(count)
 
     def count(self, record: Record, notice: Notice) -> None:
         """Count a demotion; a listener of what changes from record to record."""

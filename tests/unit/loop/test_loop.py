@@ -218,7 +218,7 @@ def test_the_dry_run_fills_the_journal_and_stops_when_asked(
     assert first.observation.demand["chat"].arrivals_rps == pytest.approx(2.0)
     assert first.forecast.signals, first.forecast.reasons
     assert first.outcome.status is Status.UNCHANGED
-    assert first.outcome.detail.startswith("dry run: would change")
+    assert first.outcome.detail.startswith("observe: ")
     assert dict(rest[-1].decision.current) == {Role.PREFILL: 4, Role.DECODE: 4}
     said = [json.loads(line) for line in errors.splitlines()]
     assert any(line.get("status") == "unchanged" and line["deployment"] == "shop" for line in said)

@@ -18,7 +18,7 @@ from models.values import Role, Signal
 from planner.record.memory import Memory
 from planner.record.metrics import Metrics
 from planner.record.noticing import Noticing, log
-from planner.record.several import Several
+from planner.record.several import Several, To
 from tests import builders
 from tests.integration.loopback import free_port
 
@@ -165,3 +165,13 @@ def test_a_demotion_is_one_warning_with_its_reason(caplog: pytest.LogCaptureFixt
         "it covered 0.800 of the actuals where 0.9 was promised"
     )
     assert caplog.records[0].fields["event"] == "ForecastDemoted"  # type: ignore[attr-defined]
+
+
+def test_recommended_counts_are_those_of_deployments_that_publish() -> None:
+    metrics = Metrics()
+    watched, published = Several(metrics), Several(metrics, To(metrics.recommend))
+    watched.record(record(GOOD))
+    name = "headgate_replicas_recommended"
+    assert not [key for key in scraped(metrics) if key.startswith(name)]
+    published.record(record(GOOD))
+    assert [value for key, value in sorted(scraped(metrics).items()) if key.startswith(name)] == [4.0, 2.0]
