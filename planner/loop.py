@@ -114,6 +114,8 @@ def run_once(job: Job, clock: Clock) -> Outcome:
             "gaps": len(record.observation.gaps),
             "seconds": round(clock.now_s() - begin_s, 3),
         }
+        if record.sizing is not None and record.sizing.reshape is not None:
+            fields["other_layouts"] = record.sizing.reshape.sentence
         _LOG.info("%s", record.decision, extra={"fields": fields})
     return outcome
 
