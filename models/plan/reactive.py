@@ -17,10 +17,11 @@ from models.prediction import Forecast, SignalForecast
 from models.units import show_count, show_duration
 from models.values import Binding, Role, Signal
 
-# Minutes that must lie above the forecast one after the other: one alone is noise once in ten minutes.
+# Minutes that must lie above the forecast one after the other.
 SURGE_MINUTES = 2
-# The quantile of the next minute above which they must lie.
-SURGE_LEVEL = 0.9
+# The quantile of the next minute above which they must lie. What lies below is sized for; two minutes above
+# 0.9 come by chance alone a dozen times a day.
+SURGE_LEVEL = 0.995
 # How far above the lower of those minutes a raised quantile may lie: a forecast near zero has wide bands, and
 # its ratios say nothing.
 _SPREAD = 1.5

@@ -58,7 +58,7 @@ def size(
     floors = net.floors(observation, search, policy)
     need = find_need(search, policy, running, floors)
     held = _hold(search, longer, policy, need, running)
-    then = partial(wandered, longer, ahead)
+    then = partial(wandered, longer, forecast)
     need, held = settled(
         search, lambda: bind(then(), layouts, policy), need, held, floors, observation, policy
     )

@@ -17,6 +17,7 @@ BENCHES = {
     "forecast_value": "what forecasting buys in the closed loop: on, off, and knowing the future",
     "arena": "Headgate beside constant fleets, the best HPA and an oracle on recorded hours",
     "dynamo_replay": "inside Dynamo's own replay: the simulated fleet, and Headgate beside its planner",
+    "stability": "changes of a fleet in a day of constant noisy load",
     "calibrate": "the estimator against published measurements",
     "published": "published benchmarks and capacity plans beside what the model says",
     "sampling": "few noisy points against the whole grid: error, bands, the layouts chosen",

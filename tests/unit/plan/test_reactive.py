@@ -32,9 +32,9 @@ def counts(seen: Observation, told: Forecast, plan: PlanPolicy | None = None) ->
     return sizing.replicas()
 
 
-@pytest.mark.parametrize("minutes", [(), (300.0,), (300.0, 100.0), (100.0, 300.0), (111.0, 112.0)])
+@pytest.mark.parametrize("minutes", [(), (300.0,), (300.0, 100.0), (100.0, 300.0), (123.0, 123.9)])
 def test_one_minute_above_the_forecast_or_two_within_it_raise_nothing(minutes: tuple[float, ...]) -> None:
-    # The 0.9 quantile of the next minute is 112 to 113 rps.
+    # The 0.995 quantile of the next minute is 124 rps.
     told = measured(forecast(RATES, spread=0.06), minutes)
     assert surges(told) == ()
     assert raised(told, ()) is told
@@ -74,9 +74,10 @@ def test_a_forecast_near_zero_is_raised_to_about_what_came_whatever_its_bands() 
 
 
 def test_raising_never_lowers_a_path() -> None:
-    for spread in (0.0, 0.1, 0.3):
+    for spread in (0.0, 0.1, 0.2):
         told = measured(forecast(RATES, spread=spread), (190.0, 400.0))
         after = raised(told, surges(told))
+        assert after is not told
         for name, signals in told.signals.items():
             for signal, said in signals.items():
                 both = zip(said.paths, after.signals[name][signal].paths, strict=True)
