@@ -40,6 +40,7 @@ def cells(state: DecodeState) -> Cells:
 
 def below(edges: Floats, limit: Floats) -> Floats:
     """Return the share of each cell that lies below a limit, the probability spread evenly inside."""
-    low, width = edges[..., :-1], np.diff(edges)
-    share: Floats = np.clip((limit - low) / np.maximum(width, 1e-12), 0.0, 1.0)
-    return share
+    low, high = edges[..., :-1], edges[..., 1:]
+    share: Floats = (limit - low) / np.maximum(high - low, 1e-12)
+    np.maximum(share, 0.0, out=share)
+    return np.minimum(share, 1.0, out=share)

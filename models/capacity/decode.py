@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -140,17 +141,17 @@ class DecodeCurve:
         stable = used < 1.0
         alone_s = self.itl_s[0]
         mixed, rounding = sharing.extra(steps, alone_s), sharing.rounding(steps, alone_s)
+        pooled = sharing.pooled + rounding
         feedback = np.minimum(steps[..., None] * self._slopes, 0.99)
-        seen_more = np.minimum(
-            np.asarray(sharing.pooled + rounding)[..., None] + mixed[..., None] * (1.0 - feedback), 1.0
+        more = np.minimum(pooled[..., None] + mixed[..., None] * (1.0 - feedback), 1.0)
+        crossing = np.where(
+            feedback < 0.99, (steps[..., None] * self._levels + more) / (1.0 - feedback), np.inf
         )
-        reached = (steps[..., None] * self._levels + seen_more) / (1.0 - feedback)
-        crossing = np.where(feedback < 0.99, reached, np.inf)
         piece = np.argmax(crossing <= self._ends, axis=-1)
-        at = piece[..., None]
-        seen = np.take_along_axis(crossing, at, axis=-1)[..., 0]
-        gain = np.take_along_axis(feedback, at, axis=-1)[..., 0]
-        batch = seen - np.take_along_axis(seen_more, at, axis=-1)[..., 0]
+        gain = np.minimum(steps * self._slopes[piece], 0.99)
+        more = np.minimum(pooled + mixed * (1.0 - gain), 1.0)
+        seen = np.where(gain < 0.99, (steps * self._levels[piece] + more) / (1.0 - gain), np.inf)
+        batch = seen - more
         return self.settled(stable, used, batch, np.maximum(seen, 1.0), gain, sharing.pooled, mixed)
 
     def settled(
@@ -227,28 +228,42 @@ def decode_curve(layout: LayoutProfile, parts: Sequence[tuple[float, RequestMix]
     answers stay longer.
     """
     total = sum(rate for rate, _ in parts)
-    weights = [rate / total if total > 0 else 1.0 / len(parts) for rate, _ in parts]
-    return DecodeCurve(layout, *_lengths(tuple(zip(weights, (mix for _, mix in parts), strict=True))))
+    shares = [rate / total if total > 0 else 1.0 / len(parts) for rate, _ in parts]
+    moments = [_moments(mix) for _, mix in parts]
+    osl, context, reserved, size2, context2, even = (
+        sum(share * one[i] for share, one in zip(shares, moments, strict=True)) for i in range(6)
+    )
+    mean = max(osl, 1e-9)
+    context, reserved = context / mean, reserved / mean
+    size_cv2 = max(size2 / mean / max(reserved, 1e-9) ** 2 - 1.0, 0.0)
+    variance = max(context2 / mean - context**2, 0.0)
+    return DecodeCurve(layout, context, reserved, Holding(min(even / mean, 1.0), size_cv2, variance))
 
 
-def _lengths(parts: Sequence[tuple[float, RequestMix]]) -> tuple[float, float, Holding]:
-    """Return mean context and mean reservation of the sequences in a batch, in tokens, and how they differ.
+@lru_cache(maxsize=256)
+def _moments(mix: RequestMix) -> tuple[float, ...]:
+    """Return E[OSL] and what a sequence brings to a batch, weighed by how long it stays.
 
-    A place is given for the whole request, prompt and output, as engines do that never evict.
+    Contexts and their squares over its stay, its reservation and the square of that, and E[min] of two
+    outputs. A place is given for the whole request, prompt and output, as engines do that never evict. Of a
+    blend E[min] is taken class by class, as if each class had bursts of its own; where requests take turns
+    whatever their class, that makes batches look a little more even than they are.
     """
-    isl, osl, weight = np.concatenate([mix.columns * (1.0, 1.0, share) for share, mix in parts]).T
+    isl, osl, weight = mix.columns.T
     by_output = np.argsort(osl)
     ordered, chance = osl[by_output], weight[by_output]
     # P(the other is longer), half of the own atom with it: sums to E[min].
     longer = 1.0 - np.cumsum(chance) + chance / 2.0
-    mean = max(float(osl @ weight), 1e-9)
-    together = float((ordered * chance) @ (2.0 * longer)) / mean
-    stay = osl * weight / mean
-    context, size = isl + osl / 2.0, isl + osl
-    middle, reserved = float(context @ stay), float(size @ stay)
-    size_cv2 = max(float(size**2 @ stay) / max(reserved, 1e-9) ** 2 - 1.0, 0.0)
-    variance = max(float(context**2 @ stay) - middle**2, 0.0) + float(osl**2 @ stay) / 12.0
-    return middle, reserved, Holding(min(max(together, 0.0), 1.0), size_cv2, variance)
+    stay, context, size = osl * weight, isl + osl / 2.0, isl + osl
+    each = (
+        weight @ osl,
+        context @ stay,
+        size @ stay,
+        size**2 @ stay,
+        (context**2 + osl**2 / 12.0) @ stay,
+        (ordered * chance) @ (2.0 * longer),
+    )
+    return tuple(float(one) for one in each)
 
 
 def peakedness(arrival_cv2: Floats | float, together: float = 0.5) -> Floats:

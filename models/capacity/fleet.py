@@ -27,6 +27,9 @@ Counts = TypeVar("Counts")
 SUSTAINED = 0.97
 
 
+_WAIT_FIELDS = tuple(f.name for f in fields(WaitTail))
+
+
 class FleetModel:
     """Evaluate fleets of fixed layouts under several load scenarios at once.
 
@@ -230,8 +233,7 @@ class FleetModel:
         )
         tail = bulk(tail, busy, iteration_s, prompts.alone_s + extra_s, self.router)
         tail = stretched(tail, self.prompts.bulk_ratio)
-        shape = tail.utilisation.shape
-        return tuple(np.broadcast_to(getattr(tail, f.name), shape) for f in fields(tail))
+        return tuple(getattr(tail, name) for name in _WAIT_FIELDS)
 
     def _evaluate_steps(self, replicas: NDArray[np.int64]) -> tuple[NDArray[Any], ...]:
         state, mixed = self._settle(replicas)

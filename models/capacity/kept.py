@@ -134,11 +134,14 @@ def kept_share(
         slack = np.minimum(slack, lasting)
     # Slack falls from edge to edge: of a cell in which it reaches zero the part before counts.
     high, low = slack[..., :-1], slack[..., 1:]
-    in_time = np.minimum(
-        np.clip(high / np.maximum(high - low, 1e-12), 0.0, 1.0), steps.admitted[..., None, :]
-    )
+    in_time: Floats = high - low
+    np.divide(high, np.maximum(in_time, 1e-12, out=in_time), out=in_time)
+    np.minimum(np.maximum(in_time, 0.0, out=in_time), steps.admitted[..., None, :], out=in_time)
     if share is not None:
         in_time = np.minimum(in_time, share)
-    kept = in_time * (1.0 - waits.beyond(np.maximum((high + low) / 2.0, 0.0)))
+    middle: Floats = high + low
+    np.multiply(np.maximum(middle, 0.0, out=middle), 0.5, out=middle)
+    late = waits.beyond(middle)
+    kept = np.subtract(1.0, late, out=late) * in_time
     result: Floats = kept @ BATCH_WEIGHT @ c.work.weight
     return result

@@ -114,7 +114,7 @@ def blend(rates_rps: Floats, works: Sequence[PrefillWork], overhead_s: float) ->
     mean_s, squared, alone_s, further_s, shared_s = means
     cv2 = np.maximum(squared / np.maximum(mean_s, _TINY) ** 2 - 1.0, 0.0)
     # E[min(S1, S2)] / E[S] from the variation alone: 1 for equal prompts, 1/2 for exponential ones.
-    together = 1.0 / (1.0 + float(np.median(cv2)))
+    together = 1.0 / (1.0 + float(cv2[len(cv2) // 2]))
     ratio = shared_s / np.maximum(mean_s, _TINY)
     return PromptBlend(total_rps, mean_s, cv2, alone_s, np.minimum(further_s, alone_s), ratio, together)
 

@@ -15,6 +15,8 @@ Values = Floats | float
 _ALWAYS = 0.999
 # Stands for a wait that ends at once, and for work that takes no time.
 _AT_ONCE_PER_S, _NO_TIME_S = 1e12, 1e-12
+# A residual that is over, in place of the logarithm of nothing.
+_SPENT = -1.0 + 1e-15
 # Nearer to exponential than that a residual is taken for it.
 _EXPONENTIAL = 0.05
 # The iteration at the replica of the fewest tokens ends as the least of k to this power would: simulated with
@@ -66,12 +68,18 @@ class WaitTail:
         rest = (..., None, None)
         if not self.probability.any():
             return np.zeros(np.broadcast_shapes(self.probability[rest].shape, slack_s.shape))
-        late_s = np.maximum(slack_s - self.shared_s[rest], 0.0)
-        queued = np.exp((-self.rate_per_s / self.stretch)[rest] * late_s)
+        late_s = np.asarray(slack_s - self.shared_s[rest])
+        # These are the largest arrays of a tick: fresh memory would cost more than the arithmetic.
+        np.maximum(late_s, 0.0, out=late_s)
         bound_s = np.maximum(self.residual_s * (1.0 + self.stretch) / 2.0, _NO_TIME_S)
-        left = np.maximum(1.0 - late_s / bound_s[rest], 0.0)
-        result: Floats = self.probability[rest] * np.maximum(queued, left ** self.fading[rest])
-        return result
+        left: Floats = late_s * (-1.0 / bound_s)[rest]
+        np.log1p(np.maximum(left, _SPENT, out=left), out=left)
+        np.multiply(left, self.fading[rest], out=left)
+        queued: Floats = late_s * (-self.rate_per_s / self.stretch)[rest]
+        np.maximum(queued, left, out=queued)
+        np.exp(queued, out=queued)
+        np.multiply(queued, self.probability[rest], out=queued)
+        return queued
 
 
 def erlang_c(servers: Values, offered: Values) -> Floats:
@@ -139,7 +147,7 @@ def wait_tail(
         np.where(bounded, np.where(empty, _AT_ONCE_PER_S, np.minimum(rate_per_s, _AT_ONCE_PER_S)), 0.0),
         utilisation,
         np.where(bounded & ~empty, residual_s, 0.0),
-        np.broadcast_to(fading, utilisation.shape),
+        fading + np.zeros(utilisation.shape),
         np.zeros(utilisation.shape),
         np.ones(utilisation.shape),
     )
