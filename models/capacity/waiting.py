@@ -23,7 +23,7 @@ _EXPONENTIAL = 0.05
 # 4 and 16 replicas.
 _CHOSEN = 0.32
 # By how much heavy traffic understates at no load how fast a queue of equal prompts shrinks.
-_EVEN = 0.67
+_EVEN = 0.33
 # Which part of the work that arrives behind a waiting prompt is done before its iteration ends.
 _AFTER = 0.75
 
@@ -129,8 +129,10 @@ def wait_tail(
         probability = erlang_c(groups, found_busy * groups)
         variability = np.maximum((arrival_cv2 + service_cv2) / 2, 1e-3)
         rate_per_s = (replicas / work_s - rate_rps) / variability
-        # Of prompts that are alike, the decay of M/D/1, ln-exact within 3 %: rho (e^x - 1) = x.
-        rate_per_s = rate_per_s * (1.0 + _EVEN * np.maximum((1.0 - utilisation) * (1.0 - service_cv2), 0.0))
+        # Heavy traffic understates how fast a queue of equal prompts shrinks where there is little (M/D/1:
+        # rho (e^x - 1) = x); half of it, as iterations that are shared take some of that back.
+        even = np.maximum((1.0 - utilisation) * (1.0 - 2.0 * service_cv2), 0.0)
+        rate_per_s = rate_per_s * (1.0 + _EVEN * even)
         # The more replicas there are, the shorter is the iteration at the one that holds the fewest tokens.
         fading = fading * np.asarray(replicas) ** (_CHOSEN * np.minimum(service_cv2, 1.0))
     else:
