@@ -11,7 +11,7 @@ from planner.policies.policy import Policy
 # The factor on all loads is searched between these.
 FACTORS = (0.2, 2.5)
 STEP = 0.93
-CLOSE_RATIO = 0.002
+CLOSE_RATIO = 0.0005
 # Promises kept by no more than this above the target are as cheap as they can be told to be.
 CLOSE_SHARE = 0.001
 MOST_STEPS = 12
