@@ -112,7 +112,8 @@ class _Loop:
         extra_s = 0.0
         if self.model.aggregated:
             # An iteration that holds prompts carries a step of the batch along, beyond an idle one.
-            extra_s = self.model.curve.at(float(state.batch)) - self.model.curve.at(1.0)
+            curve = self.model.curve
+            extra_s = (curve.at(float(state.batch)) - curve.at(1.0)) * curve.accepted_tokens
         most_rps = self.prefills / (self.work_s + extra_s / self.full_prompts)
         if self.model.aggregated:
             rate = self._mixed_rate(decoding, edges, most_rps)

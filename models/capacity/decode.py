@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.artifact import LayoutProfile
+from models.capacity.turns import device_sequences, usable_tokens, with_turns
 from models.mix import RequestMix
 from models.values import Router
 
@@ -91,6 +92,7 @@ class DecodeCurve:
     `tilt_s` is the ITL that each token of context adds, whoever of the batch holds it; `swing` the squared
     variation of what sequences add to the ITL because their contexts differ; `by_count` which part of what
     one adds comes from there being one more, the rest from its context, which a router of tokens balances.
+    `busiest` is the batch that makes most tokens a second, and a step emits `accepted_tokens`.
     """
 
     def __init__(
@@ -104,16 +106,21 @@ class DecodeCurve:
         if layout.decode is None:
             raise ValueError(f"layout {layout.key} has no decode surface")
         surface = layout.decode
-        self.batches = surface.y
-        self.itl_s = surface.across(context_tokens)
-        self.kv_sequences = layout.kv_capacity_tokens / max(
-            kv_tokens_per_sequence + layout.kv_fixed_tokens, 1.0
+        self.batches, self.itl_s = with_turns(
+            layout, context_tokens, surface.y, surface.across(context_tokens)
         )
+        self.accepted_tokens = layout.features.accepted_tokens
+        # Who may be thrown out takes what it has so far, who may not all that it will.
+        place = context_tokens if layout.features.preempts else kv_tokens_per_sequence
+        self.kv_sequences = usable_tokens(layout) / max(place + layout.kv_fixed_tokens, 1.0)
         self.limit = max(1.0, min(float(layout.limits.max_num_seqs), self.kv_sequences))
         self.kv_bound = self.kv_sequences < layout.limits.max_num_seqs
-        self.extrapolated = not surface.covers(context_tokens, surface.y[0]) or self.limit > surface.y[-1]
+        # Past the device's edge sequences take turns: a larger batch makes no more tokens.
+        edge = np.inf if layout.features.tier is None else device_sequences(layout, context_tokens)
+        self.busiest = max(1.0, min(self.limit, edge))
+        self.extrapolated = not surface.covers(context_tokens, surface.y[0]) or self.busiest > surface.y[-1]
         self._ends, self._levels, self._slopes = _segments(self.batches, self.itl_s)
-        self.capacity_per_s = self.limit / self.at(self.limit)
+        self.capacity_per_s = self.busiest / self.at(self.busiest)
         self.context_tokens, self.holding = context_tokens, holding
         self.tilt_s, self.swing, self.by_count = self._differing(layout)
 

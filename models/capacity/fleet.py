@@ -65,7 +65,9 @@ class FleetModel:
             loads.decode_rps,
         )
         # The first streamed token comes out of the first decode step, behind those of the hand-over.
-        self.first_steps = 1.0 + (0.0 if self.aggregated else self.decode_layout.handover_steps)
+        # With speculation a step takes the ITL of each token that it emits.
+        steps = 1.0 + (0.0 if self.aggregated else self.decode_layout.handover_steps)
+        self.first_steps = steps * self.decode_layout.features.accepted_tokens
         middle = self.decode_rates[len(loads) // 2].tolist()
         self.curve = decode_curve(self.decode_layout, list(zip(middle, loads.mixes, strict=True)))
         self.osl_tokens = np.array([mix.mean_osl_tokens for mix in loads.mixes])
@@ -84,7 +86,8 @@ class FleetModel:
         self.extrapolated = self.curve.extrapolated or any(c.work.extrapolated for c in self.classes)
         works = [c.work for c in self.classes]
         self.work_s = np.array([work.mean_service_s for work in works])
-        self.iteration_s = np.array([work.mean_alone_s for work in works]) - self.prefill_layout.overhead_s
+        alone_s = np.array([work.mean_alone_s - work.mean_handover_s for work in works])
+        self.iteration_s = alone_s - self.prefill_layout.overhead_s
         self.prompts = blend(self.prefill_rates, works, self.prefill_layout.overhead_s)
         self._waits, self._steps = Rows(self._evaluate_waits), Rows(self._evaluate_steps)
         self._alone = {role: Rows(partial(self._evaluate_alone, role)) for role in layouts}
@@ -217,6 +220,7 @@ class FleetModel:
         if self.aggregated:
             # A prompt's iteration carries the running batch along: what a step takes beyond an idle one.
             extra_s = self.curve.over(self.steps(replicas).batch) - self.curve.at(1.0)
+            extra_s = extra_s * self.curve.accepted_tokens
         prompts, mean_s = self._prompts(servers), self.prompts.mean_s + extra_s
         held, iteration_s = prompts.iteration(extra_s)
         iterations_per_s = prompts.rate_rps / held

@@ -19,7 +19,7 @@ class MixedSteps:
     """Hold one replica's decode curve and the prompts that interrupt it.
 
     Iterations that hold prompts carry one step of the running batch along, at what the step takes beyond an
-    idle one; pure steps fill the rest of the time.
+    idle one, for as many tokens as it emits; pure steps fill the rest of the time.
     """
 
     curve: DecodeCurve
@@ -28,10 +28,11 @@ class MixedSteps:
     def itl_s(self, batches: Floats) -> Floats:
         """Return the mean time between a sequence's tokens at every batch of an array, never falling."""
         step = self.curve.over(np.maximum(batches, 1.0))
-        extra = step - self.curve.itl_s[0]
+        accepted = self.curve.accepted_tokens
+        extra = (step - self.curve.itl_s[0]) * accepted
         held, iteration = self.prompts.iteration(extra)
         mixed = self.prompts.rate_rps / held
-        per_s = mixed + np.maximum(1.0 - mixed * iteration, 0.0) / step
+        per_s = mixed * accepted + np.maximum(1.0 - mixed * iteration, 0.0) / step
         longest: Floats = np.maximum(1.0 / per_s, step)
         return longest
 
@@ -45,7 +46,7 @@ class MixedSteps:
         """
         curve, steps = self.curve, steps_per_s[..., 0]
         limit, alone_s = curve.limit, curve.itl_s[0]
-        used = (steps_per_s * self.itl_s(np.array([limit])) / limit)[..., 0]
+        used = (steps_per_s * self.itl_s(np.array([curve.busiest])) / curve.busiest)[..., 0]
         mixed, rounding = sharing.extra(steps, alone_s), sharing.rounding(steps, alone_s)
         more = np.minimum(sharing.pooled + rounding + mixed, 1.0)
         coarse = np.geomspace(1.0, max(limit, 1.0 + 1e-9), _COARSE)

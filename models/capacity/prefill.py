@@ -26,6 +26,7 @@ class PrefillWork:
     iterations run full: a bulk server pays its fixed cost once per iteration, not once per prompt.
     `further_s` is what one prompt more adds to an iteration that runs anyway, and `bulk_ratio` the share of
     the work that others would share an iteration with: 0 where prompts are served one at a time.
+    `mean_handover_s` is the part of the mean of `alone_s` in which prompts move on: it occupies nothing.
     """
 
     weight: Floats
@@ -34,6 +35,7 @@ class PrefillWork:
     further_s: Floats
     extrapolated: bool
     bulk_ratio: float = 0.0
+    mean_handover_s: float = 0.0
 
     @property
     def mean_service_s(self) -> float:
@@ -74,7 +76,8 @@ def prefill_work(layout: LayoutProfile, mix: RequestMix) -> PrefillWork:
     inside = (x[0] <= tokens) & (tokens <= x[1]) & (y[0] <= batch) & (batch <= y[1])
     service_s = full_s / batch
     shared = float(weight @ (service_s * (1.0 - 1.0 / filling))) / max(float(weight @ service_s), _TINY)
-    return PrefillWork(weight, alone_s, service_s, further_s, not inside.all(), shared)
+    moving_s = layout.handover_s_per_token * float(weight @ isl_tokens)
+    return PrefillWork(weight, alone_s, service_s, further_s, not inside.all(), shared, moving_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ def blend(rates_rps: Floats, works: Sequence[PrefillWork], overhead_s: float) ->
             (
                 work.mean_service_s,
                 work.mean_service_squared,
-                work.mean_alone_s - overhead_s,
+                work.mean_alone_s - work.mean_handover_s - overhead_s,
                 work.mean_further_s,
                 work.mean_service_s * work.bulk_ratio,
             )
