@@ -5,6 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from config.classes import ClassSettings, Name, class_problems, names_twice
+from config.engines import EngineSettings
 from config.money import PriceSettings, ReshapeSettings
 from config.perhardware import GpuBudget
 from config.pools import PoolsSettings
@@ -111,6 +112,11 @@ class DeploymentSettings(Section):
     )
     reshape: ReshapeSettings = Field(
         default_factory=ReshapeSettings, description="When another layout is proposed for a role."
+    )
+    engine: EngineSettings = Field(
+        default_factory=EngineSettings,
+        description="What the engines do that the profile does not show: speculation, pre-emption, memory "
+        "behind the KV cache, prefix caches.",
     )
     forecast: ForecastSettings = Field(
         default_factory=ForecastSettings, description="How demand is forecast."

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from models.artifact import LayoutProfile
 from models.series import Series
+from models.simulation.failures import Failures
 from models.simulation.fleet import Fleet, FleetPlan
 from models.simulation.scorecard import PolicyResult
 from models.simulation.scoring import Run, Sample, attainment, score
@@ -31,7 +32,7 @@ class Stage:
 
     `startup_s` and `interval_s` are story time; `interval_s` is one point of the timeline. `compression` is
     1 for recorded traces. `history` is per class and signal what was measured before the trace. `limits` are
-    the budgets of each kind of hardware.
+    the budgets of each kind of hardware. `failures` are in story time; `None`: no replica dies.
     """
 
     trace: str
@@ -47,6 +48,7 @@ class Stage:
     skipped_rows: int = 0
     history: Mapping[str, Mapping[Signal, Series]] = field(default_factory=dict)
     limits: tuple[GpuLimit, ...] = ()
+    failures: Failures | None = None
 
     @property
     def scale(self) -> TimeScale:
@@ -56,7 +58,8 @@ class Stage:
     def fleet(self, replicas: Mapping[Role, int], workload: Workload | None = None) -> Fleet:
         """Open a fleet on this stage, for its workload or another one."""
         startup = {role: s / self.compression for role, s in self.startup_s.items()}
-        plan = FleetPlan(self.layouts, replicas, startup, self.router, self.seed)
+        failures = None if self.failures is None else self.failures.compressed(self.compression)
+        plan = FleetPlan(self.layouts, replicas, startup, self.router, self.seed, failures)
         return Fleet(self.workload if workload is None else workload, plan)
 
 
@@ -80,6 +83,7 @@ def replay(stage: Stage, policy: Policy, progress: Progress | None = None) -> Po
         decisions=driver.decisions,
         policy_cpu_s=driver.policy_cpu_s,
         wall_s=time.perf_counter() - started_s,
+        replica_failures=fleet.replica_failures,
     )
     return score(fleet.ledger, stage.classes, run, stage.skipped_rows, stage.compression)
 

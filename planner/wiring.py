@@ -15,6 +15,7 @@ from config.schema import DeploymentSettings
 from config.textfile import read_text
 from models.artifact import LayoutProfile, Profile, ProfileArtifact, parse
 from models.dynamo_tables import DecodeTable, PrefillTable
+from models.equipping import EnginePolicy
 from models.errors import ArtifactError, ConfigError
 from models.gpu_pool import GpuPool, Membership, within_pool
 from models.observation import Gap
@@ -22,6 +23,7 @@ from models.policy import Mode, PlanPolicy, TickPolicy
 from models.topology import Topology
 from models.values import Role
 from models.version import VERSION
+from planner.engines import equip_all, equipped
 from planner.fitting import Fitter
 from planner.forecasting import Forecasting
 from planner.history import MINUTE_S
@@ -77,8 +79,16 @@ def read_profile(path: Path, model: str | None = None) -> Profile:
     return parse(text, str(path), model)
 
 
-def deployment(loaded: Loaded, name: str | None = None, profile_path: Path | None = None) -> Deployment:
-    """Build one deployment; raises ConfigError or ArtifactError that names what is missing."""
+def deployment(
+    loaded: Loaded,
+    name: str | None = None,
+    profile_path: Path | None = None,
+    engines: Callable[[EnginePolicy], EnginePolicy] = lambda stated: stated,
+) -> Deployment:
+    """Build one deployment; raises ConfigError or ArtifactError that names what is missing.
+
+    `engines` changes what the configuration states of the engines.
+    """
     settings = loaded.deployment(name)
     path = profile_path or (settings.profile.path if settings.profile else None)
     if path is None:
@@ -87,7 +97,9 @@ def deployment(loaded: Loaded, name: str | None = None, profile_path: Path | Non
         )
     profile = read_profile(path, settings.model)
     roles, artifact = tuple(settings.pools.by_role()), profile.artifact
-    layouts = choose_layouts(artifact, settings.layouts(), roles, settings.pools.hardware())
+    engine, source = engines(settings.engine.to_policy()), f"{loaded.path}: deployment {settings.name}"
+    chosen = choose_layouts(artifact, settings.layouts(), roles, settings.pools.hardware())
+    layouts = equip_all(artifact, chosen, engine, source)
     policy = settings.to_tick_policy(loaded.settings.interval_s, loaded.digest)
     plan = replace(
         policy.plan,
@@ -99,7 +111,10 @@ def deployment(loaded: Loaded, name: str | None = None, profile_path: Path | Non
     if pool is not None:
         policy = replace(policy, plan=within_pool(policy.plan, pool))
     _check_budget(loaded.path, policy.plan, layouts)
-    others = alternatives(artifact, layouts, settings.pools.alternatives())
+    others = {
+        role: tuple(equipped(artifact, each, engine, source) for each in several)
+        for role, several in alternatives(artifact, layouts, settings.pools.alternatives()).items()
+    }
     served = Served(layouts, profile.digest, VERSION, others)
     return Deployment(settings.name, settings.model, policy, served, profile, settings, loaded, pool)
 

@@ -51,8 +51,10 @@ class TimelinePoint:
 class PolicyResult:
     """Score one policy on one trace.
 
-    completed + rejected + in_flight = requests. `gpu_hours` integrates starting, ready and draining GPUs
-    from the first to the last arrival; `itl_s` are quantiles of the per-request mean TPOT.
+    completed + rejected + lost + in_flight = requests; lost are those whose replica died and that nobody
+    retried. `gpu_hours` integrates starting, ready and draining GPUs from the first to the last arrival;
+    `itl_s` are quantiles of the per-request mean TPOT. `prefix_hit_ratio` is the share of all prompt tokens
+    that were found in a cache.
     """
 
     policy: str
@@ -74,6 +76,9 @@ class PolicyResult:
     wall_s: float
     classes: tuple[ClassResult, ...] = ()
     timeline: tuple[TimelinePoint, ...] = ()
+    lost: int = 0
+    replica_failures: int = 0
+    prefix_hit_ratio: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.observation import PoolState
-from models.simulation.ledger import COMPLETED, REJECTED, Ledger
+from models.simulation.ledger import COMPLETED, LOST, REJECTED, Ledger
 from models.simulation.scorecard import ClassResult, Percentiles, PolicyResult, TimelinePoint
 from models.simulation.workload import Floats
 from models.values import RequestClass, Role
@@ -41,6 +41,7 @@ class Run:
     decisions: int = 0
     policy_cpu_s: float = 0.0
     wall_s: float = 0.0
+    replica_failures: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +79,14 @@ def score(
     everyone = np.ones(len(states), dtype=np.bool_)
     ttft, tpot, e2e = outcomes.percentiles(everyone)
     completed, rejected = int(outcomes.completed.sum()), int((states == REJECTED).sum())
-    span_s = ledger.workload.span_s
+    lost, span_s = int((states == LOST).sum()), ledger.workload.span_s
     hours = {role: seconds * compression / _HOUR_S for role, seconds in run.gpu_seconds.items()}
     return PolicyResult(
         policy=run.policy,
         requests=len(states),
         completed=completed,
         rejected=rejected,
-        in_flight=len(states) - completed - rejected,
+        in_flight=len(states) - completed - rejected - lost,
         skipped_rows=skipped_rows,
         slo_attainment=_share(outcomes.met),
         goodput_rps=float(outcomes.met.sum()) / span_s if span_s > 0 else 0.0,
@@ -100,6 +101,9 @@ def score(
         wall_s=run.wall_s,
         classes=_by_class(ledger, outcomes, classes),
         timeline=_timeline(ledger, outcomes, classes, run.samples, compression),
+        lost=lost,
+        replica_failures=run.replica_failures,
+        prefix_hit_ratio=_hit_ratio(ledger),
     )
 
 
@@ -192,6 +196,12 @@ def _timeline(
         )
         first, from_s = last, sample.until_s
     return tuple(points)
+
+
+def _hit_ratio(ledger: Ledger) -> float:
+    """Return the share of all prompt tokens that were not computed."""
+    tokens = float(ledger.workload.isl_tokens.sum())
+    return float(ledger.cached_tokens.sum()) / tokens if tokens else 0.0
 
 
 def _share(flags: Flags) -> float | None:

@@ -17,7 +17,9 @@ from planner.commands.options import config_option, output_option, profile_optio
 from planner.commands.reportfile import check_folder, write_report
 
 if TYPE_CHECKING:
+    from models.equipping import EnginePolicy
     from models.policy import PlanPolicy, TickPolicy
+    from models.simulation.failures import Failures
     from models.simulation.scorecard import PolicyResult, ReplayResult
     from models.values import Role
     from planner.replay import Stage
@@ -54,6 +56,21 @@ _POLICIES = "headgate,static-peak,static-mean,hpa"
 @click.option("--startup", help="Start-up times, such as prefill=120s,decode=3m; override the configuration.")
 @click.option("--initial", help="Fleet at the start, such as prefill=2,decode=2; default: sized.")
 @click.option("--router", type=click.Choice(["load", "round-robin", "random"]), help="Override the router.")
+@click.option(
+    "--prefix-cache/--no-prefix-cache",
+    default=None,
+    help="Honour the block hashes of the trace, or ignore them; default: as engine.prefix_cache says.",
+)
+@click.option(
+    "--mtbf", help="Mean time to failure of a replica, such as prefill=12h,decode=6h; default: none."
+)
+@click.option(
+    "--on-failure",
+    type=click.Choice(["retry", "lose"]),
+    default="retry",
+    show_default=True,
+    help="What becomes of requests whose replica dies.",
+)
 @click.option("--seed", type=click.IntRange(0, 2**31), default=0, show_default=True, help="Seed.")
 @click.option("--jobs", type=click.IntRange(1), help="Policies replayed at once; default: one per core.")
 @click.option("--out", type=FILE, help="Write an HTML report to this file.")
@@ -91,7 +108,8 @@ def _deployment(
     from planner.wiring import deployment as build
     from planner.wiring import read_config
 
-    found = build(read_config(config_path), deployment, profile_path)
+    overrides = _prefix_cache(asked["prefix_cache"])
+    found = build(read_config(config_path), deployment, profile_path, overrides)
     plan = _overridden(found.policy.plan, asked["startup"], asked["router"])
     # A longer start-up needs a longer look ahead than the file's own times did.
     reach_s = max(found.policy.forecast.reach_s, plan.least_reach_s())
@@ -108,9 +126,36 @@ def _stage(found: Deployment, policy: TickPolicy, **asked: Any) -> Stage:
     if found.pool is not None:
         alone = f"{found.name} has the whole pool {found.pool.name} here: what it shares with is not replayed"
         notes = (*notes, alone)
-    for note in notes:
+    for note in (*notes, *_idle_caches(stage)):
         click.echo(note, err=True)
-    return stage
+    return replace(stage, failures=_failures(asked["mtbf"], asked["on_failure"], tuple(stage.layouts)))
+
+
+def _prefix_cache(asked: bool | None) -> Callable[[EnginePolicy], EnginePolicy]:
+    """Return what the command line makes of the stated engines."""
+    from models.equipping import PrefixPolicy
+
+    def change(stated: EnginePolicy) -> EnginePolicy:
+        if asked is None:
+            return stated
+        return replace(stated, prefix_cache=(stated.prefix_cache or PrefixPolicy()) if asked else None)
+
+    return change
+
+
+def _idle_caches(stage: Stage) -> tuple[str, ...]:
+    """Say when there is a prefix cache and nothing that could be found in it."""
+    caches = any(layout.features.prefix_cache is not None for layout in stage.layouts.values())
+    if not caches or stage.workload.blocks is not None:
+        return ()
+    return (f"{stage.trace} carries no block hashes: nothing is found in the prefix caches",)
+
+
+def _failures(mtbf: str | None, on_failure: str, roles: Sequence[Role]) -> Failures | None:
+    from models.simulation.failures import Failures
+
+    means_s = _per_role("--mtbf", mtbf, roles, _lifetime)
+    return Failures(mtbf_s=means_s, retried=on_failure == "retry") if means_s else None
 
 
 def _check_policies(names: Sequence[str], roles: Sequence[Role]) -> None:
@@ -179,6 +224,15 @@ def _seconds(text: str) -> float:
     return seconds
 
 
+def _lifetime(text: str) -> float:
+    from models.units import duration_s
+
+    seconds = duration_s(text)
+    if seconds <= 0:
+        raise ValueError(f"{text!r} is no time to live")
+    return seconds
+
+
 def _count(text: str) -> int:
     from models.policy import MOST_REPLICAS
 
@@ -237,13 +291,20 @@ def _gather(
 
 def _settings(stage: Stage, rate_scale: float) -> dict[str, str]:
     """Say what a reader needs to repeat and to judge the replay."""
-    from models.units import show_duration
+    from models.units import show_count, show_duration
 
     found = {
         "router": stage.router.value,
         "start-up": ", ".join(f"{role} {show_duration(s)}" for role, s in stage.startup_s.items()),
         "history": "from before the trace" if stage.history else "none",
     }
+    caches = [x.features.prefix_cache for x in stage.layouts.values() if x.features.prefix_cache is not None]
+    if caches and stage.workload.blocks is not None:
+        found["prefix cache"] = f"{show_count(caches[0].tokens)} tokens a replica, block hashes honoured"
+    if stage.failures is not None:
+        means = ", ".join(f"{role} {show_duration(s)}" for role, s in stage.failures.mtbf_s.items())
+        fate = "begin anew" if stage.failures.retried else "are lost"
+        found["failures"] = f"mean time to one: {means}; requests {fate}"
     if rate_scale != 1.0:
         found["rate scale"] = f"{rate_scale:g}"
     if stage.compression > 1:

@@ -121,4 +121,5 @@ def stretches(workload: Workload, requests: int) -> Workload:
         chosen.cached_tokens,
         chosen.class_index,
         chosen.class_names,
+        chosen.blocks,
     )

@@ -205,6 +205,9 @@ def test_overrides_reach_the_simulated_fleet(folder: Path) -> None:
         (["--out", "absent/report.html"], "the folder absent does not exist"),
         (["--jobs", "0"], "--jobs"),
         (["--seed", "-1"], "--seed"),
+        (["--mtbf", "prefill=12"], "'12' is not a duration"),
+        (["--mtbf", "front=12h"], "'front=12h' is not ROLE=VALUE with prefill or decode"),
+        (["--on-failure", "weep"], "--on-failure"),
     ],
 )
 def test_a_mistyped_option_is_a_usage_error(folder: Path, arguments: list[str], says: str) -> None:
@@ -244,6 +247,48 @@ def test_an_unknown_policy_is_one_clear_error(folder: Path) -> None:
 
     assert result.exit_code == 2
     assert "static-mean, hpa, oracle, headgate-reactive, headgate-perfect, static:P,D" in result.stderr
+
+
+def test_block_hashes_are_honoured_where_asked_for_and_ignored_otherwise(folder: Path) -> None:
+    recorded = components.trace("mooncake_conversation.jsonl.gz")
+    fleet = ("--policy", "static:4,1", "-o", "json")
+    ignored, honoured = (
+        answer(replay(folder, recorded, *fleet, *more))["policies"][0] for more in ((), ("--prefix-cache",))
+    )
+
+    assert ignored["prefix_hit_ratio"] == 0.0
+    # 0.37 of all tokens were seen before, by some replica: an endless cache on one would find them all.
+    assert 0.2 < honoured["prefix_hit_ratio"] < 0.38
+    assert honoured["ttft_s"]["p50"] < ignored["ttft_s"]["p50"]
+    text = (folder / "headgate.yaml").read_text(encoding="utf-8")
+    (folder / "headgate.yaml").write_text(text + "    engine: {prefix_cache: {}}\n", encoding="utf-8")
+    configured = answer(replay(folder, recorded, *fleet))["policies"][0]
+    off = answer(replay(folder, recorded, *fleet, "--no-prefix-cache"))["policies"][0]
+    assert configured["ttft_s"] == honoured["ttft_s"]
+    assert off["ttft_s"] == ignored["ttft_s"]
+
+
+def test_a_prefix_cache_without_hashes_says_that_it_stays_idle(folder: Path) -> None:
+    result = replay(folder, short(folder, "1,100,10"), "--prefix-cache", "--policy", "static:1,1")
+
+    assert "carries no block hashes: nothing is found in the prefix caches" in result.stderr
+
+
+def test_failing_replicas_cost_requests_only_where_nobody_retries_them(folder: Path) -> None:
+    recorded = components.trace("azure_llm_2023_conv.csv.gz")
+    fleet = ("--policy", "static:3,2", "--mtbf", "prefill=5m,decode=5m", "-o", "json")
+    retried, lost = (
+        answer(replay(folder, recorded, *fleet, *more))["policies"][0]
+        for more in ((), ("--on-failure", "lose"))
+    )
+
+    for result in (retried, lost):
+        held = sum(result[key] for key in ("completed", "rejected", "lost", "in_flight"))
+        assert held == result["requests"] == 19_366
+        # Five replicas for 58 minutes, each of which fails every seven: 5 to live and 2 to start.
+        assert 15 <= result["replica_failures"] <= 70
+    assert retried["lost"] == 0
+    assert lost["lost"] > 0
 
 
 def test_a_trace_of_one_request_replays_under_every_policy(folder: Path) -> None:
