@@ -9,13 +9,13 @@ from config.engines import EngineSettings
 from config.money import PriceSettings, ReshapeSettings
 from config.perhardware import GpuBudget
 from config.pools import PoolsSettings
-from config.quantities import Duration, Place, Share, write_duration
+from config.quantities import Duration, Place, Share, at_most, write_duration
 from config.section import Problems, Section, refuse
 from config.sharing import GpuPoolSettings, ShareSettings, sharing_problems
 from config.sources import JournalSettings, PrometheusSettings
 from config.stages import DecideSettings, ForecastSettings
 from config.surfaces import SurfaceSettings
-from models.policy import ClassMatch, Mode, PlanPolicy, TickPolicy
+from models.policy import LONGEST_WINDOW_S, ClassMatch, Mode, PlanPolicy, TickPolicy
 from models.values import Role, Router
 
 _PLAN = PlanPolicy(classes=(), pools={})
@@ -77,6 +77,13 @@ class DeploymentSettings(Section):
         description="Share of expected arrivals that must meet their promise, over the forecast "
         "distribution, unless a class states its own. Nearer to 1 costs more GPUs.",
     )
+    attainment_window_s: Annotated[Duration, at_most(LONGEST_WINDOW_S)] = Field(
+        default=86_400.0,
+        alias="attainment_window",
+        description="Time over which the promise must hold, a duration. Replicas come whole: what most hours "
+        "keep beyond the promise is spent where demand is only just too high for one fewer. 0s: the promise "
+        "must hold at every moment.",
+    )
     observation_lag_s: Duration = Field(
         default=_PLAN.observation_lag_s,
         alias="observation_lag",
@@ -97,7 +104,8 @@ class DeploymentSettings(Section):
         ge=1.0,
         le=100.0,
         description="How bursty arrivals are is measured, as Ca^2: 1 for independent users, more where they "
-        "come in batches. It counts up to this. 1: arrivals are taken for independent.",
+        "come in batches, or where rates waver within the minute. It counts up to this; the default takes "
+        "arrivals for independent.",
     )
     pools: PoolsSettings = Field(description="Pools of replicas: prefill and decode, or aggregated.")
     classes: tuple[ClassSettings, ...] = Field(
@@ -180,6 +188,7 @@ class DeploymentSettings(Section):
             pools=self.pools.to_policy(),
             budget_gpus=self.budget.total_gpus(),
             attainment=self.attainment,
+            attainment_window_s=self.attainment_window_s,
             router=self.router,
             interval_s=interval_s,
             observation_lag_s=self.observation_lag_s,

@@ -94,7 +94,8 @@ class Sizing:
     `attainment` is the predicted share of arrivals per class that keep their promise with the target fleet;
     `target_attainment` what was aimed at; `extrapolated` whether a surface was read outside its grid.
     `bill` is what the target fleet costs, where every GPU has a price. `demand_quantile` is the quantile of
-    the forecast up to which it keeps every promise to its target (0: not even at the lowest level).
+    the forecast up to which it keeps every promise to its target (0: not even at the lowest level). `aims`
+    are the shares per class that this moment was asked for, where the target must hold over a longer time.
     `reshape` proposes other layouts; no count here takes it for granted.
     """
 
@@ -105,6 +106,7 @@ class Sizing:
     extrapolated: bool = False
     bill: Bill | None = None
     demand_quantile: float | None = None
+    aims: Mapping[str, float] = field(default_factory=dict)
     reshape: Reshape | None = None
 
     def replicas(self) -> dict[Role, int]:
@@ -200,10 +202,13 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Hold one whole tick; `sizing` and `decision` replay from `observation`, `forecast`, `readiness`, `share`.
+    """Hold one whole tick.
+
+    `sizing` and `decision` replay from `observation`, `forecast`, `readiness`, `share` and `burn_rate`.
 
     `readiness` holds the start-up times that were planned with; a role that is absent had its stated ones.
-    `share` is what the deployment got of the pool of GPUs that it shares with others (`None`: it has none).
+    `share` is what the deployment got of the pool of GPUs that it shares with others (`None`: it has none),
+    `burn_rate` how fast the promise's error budget may be spent at this moment.
     """
 
     tick_id: str
@@ -218,3 +223,4 @@ class Record:
     version: str
     readiness: Mapping[Role, Readiness] = field(default_factory=dict)
     share: PoolShare | None = None
+    burn_rate: float = 1.0

@@ -14,6 +14,7 @@ from models.window import Window
 # Bounds of what can be planned for. Forecasts reach twice a start-up ahead; a pool has an object per replica.
 LONGEST_STARTUP_S = 7 * 86_400.0
 LONGEST_REACH_S = 30 * 86_400.0
+LONGEST_WINDOW_S = 7 * 86_400.0
 MOST_REPLICAS = 100_000
 MOST_GPUS = 1_000_000
 
@@ -117,7 +118,7 @@ class PlanPolicy:
     interval_s: float = 60.0
     observation_lag_s: float = 15.0
     backlog_recover_s: float = 120.0
-    burstiness_limit: float = 8.0
+    burstiness_limit: float = 1.0
     surface: SurfacePolicy | None = None
     topology: Topology | None = None
     room_gpus: int | None = None

@@ -18,7 +18,6 @@ from planner.policies.perfect import PerfectForecaster
 from planner.policies.policy import Policy
 from planner.policies.static import Static
 from planner.policies.static_peak import StaticPeak
-from planner.ports import Forecaster
 from planner.processes import Progress, side_by_side
 from planner.replay import Stage, attainment_of, replay
 from planner.tick import Served
@@ -110,18 +109,18 @@ def _policy(name: str, stage: Stage, setup: Setup) -> Policy:
         in_flight = sizing.in_flight_targets(stage.workload, layouts, plan)
         targets = {role: {Metric.IN_FLIGHT: value} for role, value in in_flight.items()}
         return Hpa(targets, plan.pools, initial)
-    return Headgate(setup.policy, setup.served, _forecaster(name, stage, setup.policy), initial, name)
+    forecaster = _forecaster(name, stage, setup.policy)
+    forecaster.seed(stage.history)
+    return Headgate(setup.policy, setup.served, forecaster, initial, name, forecaster.history)
 
 
-def _forecaster(name: str, stage: Stage, policy: TickPolicy) -> Forecaster:
+def _forecaster(name: str, stage: Stage, policy: TickPolicy) -> Forecasting | PerfectForecaster:
     """Make what tells Headgate and its variants apart: models that compete, the last value, or the truth."""
     classes = [c.name for c in policy.plan.classes]
     if name == PERFECT:
         return PerfectForecaster(stage.workload, stage.scale, policy.forecast, classes)
     chosen = replace(policy.forecast, enabled=False) if name == REACTIVE else policy.forecast
-    forecasting = Forecasting(chosen, classes, policy.plan.hold_horizon_s())
-    forecasting.seed(stage.history)
-    return forecasting
+    return Forecasting(chosen, classes, policy.plan.hold_horizon_s())
 
 
 def _stated(name: str, roles: Sequence[Role]) -> dict[Role, int]:

@@ -78,6 +78,22 @@ class AsStated:
         return {}
 
 
+class Spender(Protocol):
+    """Say how fast a promise's error budget may be spent at this moment."""
+
+    def burn_rate(self, observation: Observation, forecast: Forecast, plan: PlanPolicy) -> float:
+        """Return the burn rate to plan with; 1 keeps the promise at every moment."""
+        ...
+
+
+class EveryMoment:
+    """Keep the promise at every moment."""
+
+    def burn_rate(self, observation: Observation, forecast: Forecast, plan: PlanPolicy) -> float:
+        """Return 1."""
+        return 1.0
+
+
 class Actuator(Protocol):
     """Carry a decision out, or pretend to."""
 
@@ -120,3 +136,4 @@ class Ports:
     recorder: Recorder
     learner: Learner = field(default_factory=AsStated)
     seat: PoolSeat | None = None
+    spender: Spender = field(default_factory=EveryMoment)

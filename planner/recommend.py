@@ -1,7 +1,7 @@
 """Make one recommendation: read history back, run one tick that acts on nothing, and say what was lacking."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -14,7 +14,17 @@ from models.series import Series
 from models.values import Signal
 from planner.act.dryrun import DryRun
 from planner.history import SPAN_S
-from planner.ports import AsStated, Forecaster, HistorySource, Learner, Observer, PoolSeat, Ports
+from planner.ports import (
+    AsStated,
+    EveryMoment,
+    Forecaster,
+    HistorySource,
+    Learner,
+    Observer,
+    PoolSeat,
+    Ports,
+    Spender,
+)
 from planner.record.memory import Memory
 from planner.tick import Look, Served, conclude, look
 
@@ -73,6 +83,7 @@ class Asked:
     served: Served
     learner: Learner | None = None
     seat: PoolSeat | None = None
+    spender: Spender = field(default_factory=EveryMoment)
 
 
 def recommend(now_s: float, asked: Asked, history_s: float = SPAN_S) -> Recommendation:
@@ -120,7 +131,9 @@ def _see(now_s: float, asked: Asked, history_s: float) -> _Seen:
     history = asked.source.history(now_s, history_s)
     asked.forecaster.seed(history)
     learner = asked.learner or AsStated()
-    ports = Ports(asked.observer, asked.forecaster, DryRun(), Memory(), learner, asked.seat)
+    ports = Ports(
+        asked.observer, asked.forecaster, DryRun(), Memory(), learner, asked.seat, spender=asked.spender
+    )
     return _Seen(look(now_s, ports, asked.policy), ports, history, asked.source.gaps)
 
 

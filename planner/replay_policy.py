@@ -14,9 +14,11 @@ from models.errors import ObserveError
 from models.observation import Observation
 from models.policy import TickPolicy
 from models.values import Role
+from planner.history import History
+from planner.learning.error_budget import ErrorBudget
 from planner.observe.replay_passes import number
 from planner.observe.replay_ticks import ReplayTicks
-from planner.ports import Forecaster, Ports
+from planner.ports import EveryMoment, Forecaster, Ports
 from planner.record.memory import Forget
 from planner.replay_setting import ORIGIN_S, read_setting
 from planner.tick import Served, tick
@@ -30,7 +32,7 @@ def scaling_policy(config: dict[str, Any]) -> "ReplayPolicy":
     Raises ConfigError or InputError that names what is missing or wrong.
     """
     setting = read_setting(config)
-    return ReplayPolicy(setting.policy, setting.served, setting.forecaster)
+    return ReplayPolicy(setting.policy, setting.served, setting.forecaster, setting.forecaster.history)
 
 
 class ReplayPolicy:
@@ -40,14 +42,20 @@ class ReplayPolicy:
     moved them itself is then told what Headgate makes of it. `record` is the latest tick's, `None` before.
     """
 
-    def __init__(self, policy: TickPolicy, served: Served, forecaster: Forecaster) -> None:
-        """Begin before the first tick; the forecaster may have been seeded with history."""
+    def __init__(
+        self, policy: TickPolicy, served: Served, forecaster: Forecaster, history: History | None = None
+    ) -> None:
+        """Begin before the first tick; the forecaster may have been seeded with history.
+
+        With the `history` of demand the promise is kept over the policy's window, without at every moment.
+        """
         self._policy = policy
         self._served = served
         self._ticks = ReplayTicks(policy.plan.classes[0].name, ORIGIN_S)
         self._answer = _Answer()
         # Start-up times are the replay's own and exact: there is nothing to learn about them.
-        self._ports = Ports(self._ticks, forecaster, self._answer, Forget())
+        spender = EveryMoment() if history is None else ErrorBudget(served.layouts, history)
+        self._ports = Ports(self._ticks, forecaster, self._answer, Forget(), spender=spender)
         self.record: Record | None = None
 
     def initial_tick_ms(self) -> float:

@@ -40,6 +40,7 @@ class Look:
     observation: Observation
     measured: Mapping[Role, Readiness]
     forecast: Forecast
+    burn_rate: float = 1.0
 
 
 def tick(now_s: float, ports: Ports, policy: TickPolicy, served: Served) -> Record:
@@ -62,9 +63,10 @@ def look(now_s: float, ports: Ports, policy: TickPolicy) -> Look:
     if measured and isinstance(ports.forecaster, FarSighted):
         ports.forecaster.reach(needed.least_reach_s(), needed.hold_horizon_s())
     forecast = ports.forecaster.forecast(now_s)
+    burn_rate = ports.spender.burn_rate(observation, forecast, needed)
     if ports.seat is not None:
-        ports.seat.claim(observation, forecast, needed)
-    return Look(now_s, observation, measured, forecast)
+        ports.seat.claim(observation, forecast, replace(needed, burn_rate=burn_rate))
+    return Look(now_s, observation, measured, forecast, burn_rate)
 
 
 def conclude(seen: Look, ports: Ports, policy: TickPolicy, served: Served) -> Record:
@@ -77,7 +79,8 @@ def conclude(seen: Look, ports: Ports, policy: TickPolicy, served: Served) -> Re
         served.layouts,
         seen.measured,
         share,
-        alternatives=served.alternatives,
+        seen.burn_rate,
+        served.alternatives,
     )
     if ports.seat is not None:
         ports.seat.settle(decision)
@@ -95,6 +98,7 @@ def conclude(seen: Look, ports: Ports, policy: TickPolicy, served: Served) -> Re
         version=served.version,
         readiness=seen.measured,
         share=share,
+        burn_rate=seen.burn_rate,
     )
     ports.recorder.record(record)
     return record
@@ -107,14 +111,16 @@ def plan(
     layouts: Mapping[Role, LayoutProfile],
     measured: Mapping[Role, Readiness] = MappingProxyType({}),
     share: PoolShare | None = None,
+    burn_rate: float = 1.0,
     alternatives: Mapping[Role, tuple[LayoutProfile, ...]] = MappingProxyType({}),
 ) -> tuple[Sizing | None, Decision]:
     """Compute the pure middle of a tick; a Record's sizing and decision replay through here.
 
     `measured` is the Record's `readiness`: start-up times in place of the policy's own. `share` is the
-    Record's `share` of a pool. `alternatives` are the layouts that may be proposed; they change no count.
+    Record's `share` of a pool, `burn_rate` how fast its error budget may be spent.
+    `alternatives` are the layouts that may be proposed; they change no count.
     """
-    known = with_share(with_readiness(policy.plan, measured), share)
+    known = with_share(with_readiness(replace(policy.plan, burn_rate=burn_rate), measured), share)
     as_seen = corrected(layouts, known.pools)
     sizing = size(observation, forecast, as_seen, known)
     if sizing is not None and alternatives:

@@ -20,7 +20,7 @@ Counts = Mapping[Role, int]
 # The quantile of the next minute by which a forecast may have moved at the next look. The shop's day changes
 # 173 times without any of this, 86 times with 0.75, 78 with 0.8 and 66 with 0.85; each step costs 0.3 % to
 # 0.5 % more GPU-hours there. In the worst case, a need just above a constant demand, 0.99 would be quiet.
-_WANDER = 0.8
+_WANDER = 0.65
 # Counts of a role that are looked at between what it wants and what it has, evenly where there are more.
 _AT_MOST = 16
 

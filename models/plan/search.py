@@ -49,7 +49,7 @@ class FleetSearch:
         """
         self.model, self.weights = model, weights
         # The scenario that stands for the median.
-        self.middle = int(np.searchsorted(np.cumsum(weights), 0.5))
+        self.middle = median_scenario(weights)
         self.roles = tuple(model.layouts)
         mass = model.rates * weights[:, None]
         total = mass.sum(axis=0)
@@ -206,6 +206,11 @@ class FleetSearch:
             yield (kept / total).tolist() if total > 0 else [1.0] * len(kept)
         used = np.maximum(waits.utilisation, steps.utilisation)
         yield (self.weights / np.maximum(used, 1.0)).sum(axis=-1).tolist()
+
+
+def median_scenario(weights: NDArray[np.float64]) -> int:
+    """Return the index of the scenario that stands for the median, of weights that rise with demand."""
+    return int(np.searchsorted(np.cumsum(weights), 0.5))
 
 
 def by_role(fleets: Sequence[Mapping[Role, int]]) -> dict[Role, Counted]:

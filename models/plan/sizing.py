@@ -92,6 +92,7 @@ def size(
         extrapolated,
         here.bill,
         demand_quantile(search, need.affordable, forecast.levels),
+        search.aims if policy.burn_rate > 1.0 else {},
     )
 
 

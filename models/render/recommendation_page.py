@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from models import codec
-from models.decision import Record
+from models.decision import Record, Sizing
 from models.render.document import Block, Chart, Document, Facts, Prose, Section, Table
 from models.render.formats import moment, plural, seconds, sentence, share, words
 from models.render.page import to_html
@@ -14,6 +14,9 @@ from models.render.sizing_worth import worth_lines
 from models.render.verdict import Tone, Verdict
 
 SCHEMA = "headgate/recommendation-report/v1"
+
+# Attainment is computed to about this much.
+_SAME = 1e-6
 
 _READING = """\
 Recommended is what Headgate would ask for now. The band holds the counts among which a change gains nothing:
@@ -87,7 +90,7 @@ def _tone(record: Record) -> Tone:
 def _doubts(record: Record) -> list[str]:
     doubts = []
     sizing = record.sizing
-    if sizing and sizing.expected_attainment < sizing.target_attainment:
+    if sizing and _falls_short(sizing):
         doubts.append(
             f"Even so only {share(sizing.expected_attainment)} of requests are expected to keep their "
             f"promise, against a target of {share(sizing.target_attainment)}."
@@ -99,6 +102,13 @@ def _doubts(record: Record) -> list[str]:
     if record.observation.gaps:
         doubts.append(f"Not known: {words([f'{g.what} ({g.reason})' for g in record.observation.gaps])}.")
     return doubts
+
+
+def _falls_short(sizing: Sizing) -> bool:
+    """Say whether the fleet would attain less than this moment was asked for."""
+    if not sizing.aims:
+        return sizing.expected_attainment < sizing.target_attainment
+    return any(sizing.attainment[name] < aim - _SAME for name, aim in sizing.aims.items())
 
 
 def _sections(record: Record, index: int, name: str) -> list[Section]:

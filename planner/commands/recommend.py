@@ -109,6 +109,7 @@ def _asked(chosen: Mapping[str, Deployment], lives: Mapping[str, Live], past: bo
     """Gather what each deployment is recommended from; of the past nothing was learned of start-ups."""
     from planner import wiring
     from planner.commands.resuming import learner
+    from planner.learning.error_budget import ErrorBudget
     from planner.recommend import Asked
 
     seats = wiring.pool_seats(list(chosen.values()))
@@ -121,6 +122,7 @@ def _asked(chosen: Mapping[str, Deployment], lives: Mapping[str, Live], past: bo
             each.served,
             None if past else learner(each),
             seats.get(name),
+            ErrorBudget(each.served.layouts, lives[name].forecaster.history),
         )
         for name, each in chosen.items()
     }

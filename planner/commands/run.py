@@ -96,12 +96,14 @@ def _job(
     from planner.act.dryrun import DryRun
     from planner.act.mode import actuator_for
     from planner.commands.resuming import learner
+    from planner.learning.error_budget import ErrorBudget
     from planner.loop import Job, Ticking
     from planner.ports import Ports
 
     live = wiring.live(served, cluster_state, fitter)
     # A dry run lets nobody act: what a deployment that may would do is said, as a recommendation's is.
     actuator = actuator_for(served.settings.mode, served.name, DryRun())
-    ports = Ports(live.observer, live.forecaster, actuator, recorder, learner(served), seat)
+    spender = ErrorBudget(served.served.layouts, live.forecaster.history)
+    ports = Ports(live.observer, live.forecaster, actuator, recorder, learner(served), seat, spender)
     ticking = Ticking(ports, live.forecaster, live.history, live.check, served.policy, served.served)
     return Job(served.name, served.policy.plan.interval_s, ticking)

@@ -5,9 +5,11 @@ from dataclasses import replace
 
 from models.policy import TickPolicy
 from models.values import Role
+from planner.history import History
+from planner.learning.error_budget import ErrorBudget
 from planner.learning.learned import Learned
 from planner.policies.policy import World
-from planner.ports import Forecaster, Ports
+from planner.ports import EveryMoment, Forecaster, Ports, Spender
 from planner.record.memory import Forget
 from planner.tick import Served, tick
 
@@ -22,10 +24,12 @@ class Headgate:
         forecaster: Forecaster,
         initial: Mapping[Role, int],
         name: str = "headgate",
+        history: History | None = None,
     ) -> None:
         """Bind the deployment's policy to a forecaster that may have been seeded with history.
 
-        What differs between Headgate and its variants is the forecaster alone, and the `name`.
+        What differs between Headgate and its variants is the forecaster alone, and the `name`. With the
+        `history` of demand the promise is kept over the policy's window, without at every moment.
         """
         self.name = name
         self._policy = policy
@@ -34,6 +38,7 @@ class Headgate:
         self._forecaster = forecaster
         self._initial = initial
         self._learner = Learned(policy.plan, served.layouts)
+        self._spender: Spender = EveryMoment() if history is None else ErrorBudget(served.layouts, history)
 
     @property
     def interval_s(self) -> float | None:
@@ -47,6 +52,13 @@ class Headgate:
 
     def tick(self, now_s: float, world: World) -> str | None:
         """Run one tick on the simulated world."""
-        ports = Ports(world.observer, self._forecaster, world.actuator, Forget(), self._learner)
+        ports = Ports(
+            world.observer,
+            self._forecaster,
+            world.actuator,
+            Forget(),
+            self._learner,
+            spender=self._spender,
+        )
         record = tick(now_s, ports, self._policy, self._served)
         return str(record.decision) if record.decision.changes else None

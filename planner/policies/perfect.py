@@ -8,10 +8,11 @@ import numpy as np
 from models.observation import Observation
 from models.policy import ForecastPolicy
 from models.prediction import Forecast, SignalForecast
-from models.series import Floats
+from models.series import Floats, Series
 from models.simulation.timescale import TimeScale
 from models.simulation.workload import Index, Workload
 from models.values import Signal
+from planner.history import History
 
 
 class PerfectForecaster:
@@ -34,13 +35,19 @@ class PerfectForecaster:
         self._offsets_s = np.zeros(0)
         self.reach(policy.reach_s, 0.0)
         self._levels = policy.levels
+        self.history = History()
         self._scale = scale
         self._end_s = scale.story_s(workload.span_s)
         self._arrival_s = {name: _arrivals(workload, name) for name in classes}
         self._running = {name: _running(workload, name) for name in classes}
 
     def absorb(self, observation: Observation) -> None:
-        """Learn nothing: everything is known."""
+        """Remember the demand of one observation; what comes is known without."""
+        self.history.absorb(observation)
+
+    def seed(self, past: Mapping[str, Mapping[Signal, Series]]) -> None:
+        """Remember demand from before the workload."""
+        self.history.seed(past)
 
     def reach(self, ahead_s: float, back_s: float) -> None:
         """Extend paths to at least `ahead_s`; the past is not asked."""

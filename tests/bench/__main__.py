@@ -16,6 +16,7 @@ BENCHES = {
     "forecast_peers": "forecasts beside Dynamo's predictors and statsforecast on real series",
     "forecast_value": "what forecasting buys in the closed loop: on, off, and knowing the future",
     "arena": "Headgate beside constant fleets, the best HPA and an oracle on recorded hours",
+    "neighbours": "what caches, tiers, speculation, hardware per phase and start-up are worth",
     "dynamo_replay": "inside Dynamo's own replay: the simulated fleet, and Headgate beside its planner",
     "stability": "changes of a fleet in a day of constant noisy load",
     "calibrate": "the estimator against published measurements",

@@ -39,6 +39,8 @@ from tests.bench.recorded_load import (
 from tests.components import trace
 from tests.demand import DAY_S, MINUTES_PER_DAY
 
+# As a configuration that states none.
+WINDOW_S = 86_400.0
 TARGET = 0.99
 PEAK_RPS = 11.0
 LONGER_OUTPUTS = 700.0 / OSL
@@ -131,7 +133,7 @@ def stage(scenario: Scenario, startup_s: float, seed: int) -> Stage:
 def setup(on: Stage, attainment: float = TARGET) -> Setup:
     """Configure the contestants as a user would: true start-up times, the usual forecasters, no budget."""
     pools = {role: PoolPolicy(startup_s=s, startup_p99_s=max(600.0, s)) for role, s in on.startup_s.items()}
-    plan = PlanPolicy(on.classes, pools, attainment=attainment)
+    plan = PlanPolicy(on.classes, pools, attainment=attainment, attainment_window_s=WINDOW_S)
     reach_s = max(ForecastPolicy().reach_s, plan.least_reach_s())
     forecast = ForecastPolicy(reach_s=reach_s, forecasters=USUAL_FORECASTERS)
     return Setup(TickPolicy(on.trace, forecast, plan, DecidePolicy()), Served(on.layouts, "", ""))

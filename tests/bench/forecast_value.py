@@ -9,6 +9,7 @@ To see one cell: `python -m tests.bench.forecast_value --scenario 2 --startup 30
 
 import argparse
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 from models.policy import USUAL_FORECASTERS, DecidePolicy, ForecastPolicy, TickPolicy
@@ -22,6 +23,8 @@ from tests.bench.value_scenarios import STARTUPS_S, pools, scenarios
 POLICIES = {"on": HEADGATE, "off": REACTIVE, "perfect": PERFECT, "hpa": "hpa"}
 SEEDS = (0, 1, 2)
 TARGET = 0.99
+# As a configuration that states none.
+WINDOW_S = 86_400.0
 PROCESSES = 2
 
 Task = tuple[int, float, int, str]
@@ -58,6 +61,7 @@ def replayed(task: Task, progress: Progress) -> Run:
     number, startup_s, seed, name = task
     stage = scenarios()[number].make(startup_s, seed)
     plan = builders.plan_policy(stage.classes, attainment=TARGET, pools=pools(stage))
+    plan = replace(plan, attainment_window_s=WINDOW_S)
     reach_s = max(ForecastPolicy().reach_s, plan.least_reach_s())
     forecast = ForecastPolicy(reach_s=reach_s, forecasters=USUAL_FORECASTERS)
     policy = TickPolicy(stage.trace, forecast, plan, DecidePolicy())
