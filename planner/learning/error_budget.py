@@ -79,7 +79,7 @@ class ErrorBudget:
         return known
 
     def _steps(self, name: str, signal: Signal, until_s: float, hours: int) -> Floats:
-        """Return a signal's means over steps of the hours before `until_s`; NaN where less than half is known."""
+        """Return a signal's means over steps of the hours before `until_s`; NaN where half is unknown."""
         first_s = until_s - hours * HOUR_S
         series = self._history.series(name, signal, first_s).window(first_s, until_s).resample(STEP_S)
         means = np.full(round(hours * HOUR_S / STEP_S), np.nan)
