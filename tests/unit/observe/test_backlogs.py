@@ -46,7 +46,8 @@ def test_an_empty_queue_has_no_oldest_request() -> None:
 
 
 def test_a_query_that_gives_nothing_is_a_gap() -> None:
-    for values in ({DEPTH: []}, {DEPTH: [5.0], AGE: []}):
+    answers: tuple[dict[str, list[float]], ...] = ({DEPTH: []}, {DEPTH: [5.0], AGE: []})
+    for values in answers:
         seen = look(values, BacklogQuery(DEPTH, AGE))
 
         assert seen.demand["email"].backlog is None
