@@ -1,5 +1,6 @@
 """What engines do is stated once, in units that a person knows, and reaches the layouts that are sized."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,11 @@ from models.engine import Serving
 from models.equipping import EnginePolicy, OffloadPolicy, PrefixPolicy
 from models.errors import ConfigError
 from models.features import PLAIN, KvTier, PrefixCache
+from models.policy import PlanPolicy
 from models.values import Role
+from planner.tick import plan
 from planner.wiring import Deployment, deployment, read_config
+from tests import builders
 from tests.builders import decode_layout, prefill_layout
 from tests.unit.config.files import VALID, changed, loaded, write
 
@@ -127,3 +131,28 @@ def test_memory_is_read_with_decimal_and_binary_units(text: str, bytes_: float) 
 def test_memory_is_written_as_it_is_read(size: int) -> None:
     assert read_bytes(write_bytes(float(size))) == size
     assert read_bandwidth(write_bandwidth(float(size))) == size
+
+
+def test_what_engines_do_changes_what_a_tick_asks_for(tmp_path: Path) -> None:
+    plain, speculating = (
+        built(tmp_path, VALID.replace("layout: TEP4, min: 1", "layout: TEP4, min: 1, max: 40") + engine)
+        for engine in ("", "    engine: {accepted_tokens: 2}\n")
+    )
+    rates = {"pages": 50.0, "email": 900.0}
+    needed = []
+    for chosen in (plain, speculating):
+        seen, expected = builders.observation(rates), builders.forecast(rates)
+        sizing, decision = plan(
+            seen, expected, replace(chosen.policy, plan=unbounded(chosen)), chosen.served.layouts
+        )
+        assert sizing is not None
+        needed.append((sizing.roles[Role.DECODE].uncapped, decision.final[Role.DECODE]))
+
+    # The digest of a Record names the file, so that it replays with the same engines.
+    assert plain.policy.config_digest != speculating.policy.config_digest
+    assert needed[1][0] < needed[0][0]
+
+
+def unbounded(chosen: Deployment) -> PlanPolicy:
+    """Take the budget away: what engines need is asked, not what there is."""
+    return replace(chosen.policy.plan, budget_gpus=None, topology=None)
