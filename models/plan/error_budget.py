@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 # Of five requests four keep a promise that 99 of 100 must: for less no moment is planned.
 MOST_BURN = 20.0
 # The share of the budget that is left to what no usual day shows.
-_UNFORESEEN = 0.25
+_UNFORESEEN = 0.4
 # Burn rates are told apart to this ratio; between two of them attainment moves by hundredths of a point.
 _FINE = 1.08
 
