@@ -1,13 +1,18 @@
 """Say what is expected: per class and signal, quantiles of demand on a time grid."""
 
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from models.values import Signal
 
 # Quantiles by which the demand of the last day is summed up.
 PAST_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+def median_level(levels: Sequence[float]) -> int:
+    """Return the index of the level nearest to one half."""
+    return min(range(len(levels)), key=lambda i: abs(levels[i] - 0.5))
 
 
 @dataclass(frozen=True, slots=True)

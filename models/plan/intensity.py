@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.mix import RequestMix
+from models.prediction import median_level
 
 Floats = NDArray[np.float64]
 
@@ -32,11 +33,6 @@ def intensities(
     by_chance = _squared_normal(tuple(levels)) * spread * median / bin_s
     left: Floats = median + np.copysign(np.sqrt(np.maximum(off * off - by_chance, 0.0)), off)
     return left
-
-
-def median_level(levels: Sequence[float]) -> int:
-    """Return the index of the level nearest to one half."""
-    return min(range(len(levels)), key=lambda i: abs(levels[i] - 0.5))
 
 
 def _squared_lengths(mix: RequestMix) -> tuple[float, float]:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from models.capacity.load import Loads
 from models.mix import RequestMix
 from models.observation import Observation
-from models.plan.intensity import intensities, median_level
-from models.prediction import Forecast, SignalForecast
+from models.plan.intensity import intensities
+from models.prediction import Forecast, SignalForecast, median_level
 from models.values import RequestClass, Signal
 
 # Beyond this ratio lengths did not drift: one of two forecasts is wrong.
@@ -33,11 +33,7 @@ class Scenarios:
         recent = [
             [
                 signals[signal].recent_peak / max(tokens, 1e-9) if signal in signals else 0.0
-                for signal, tokens in (
-                    (Signal.ARRIVALS, 1.0),
-                    (Signal.PREFILL_TOKENS, mix.mean_prefill_tokens),
-                    (Signal.DECODE_TOKENS, mix.mean_osl_tokens),
-                )
+                for signal, tokens in tokens_of(mix).items()
             ]
             for mix, signals in zip(
                 self.loads.mixes, (forecast.signals[c.name] for c in self.loads.classes), strict=True
@@ -52,6 +48,15 @@ class Scenarios:
         down there, and promises stay broken for minutes after the queue is gone.
         """
         return self if prefill_rps <= 0 else Scenarios(self.loads.with_work(prefill_rps), self.weights)
+
+
+def tokens_of(mix: RequestMix) -> dict[Signal, float]:
+    """Return what one request counts in each signal, in the order in which loads hold their rates."""
+    return {
+        Signal.ARRIVALS: 1.0,
+        Signal.PREFILL_TOKENS: mix.mean_prefill_tokens,
+        Signal.DECODE_TOKENS: mix.mean_osl_tokens,
+    }
 
 
 def scenarios(

@@ -1,6 +1,7 @@
 """Lay out one recommendation: counts per role, forecast, guards and gaps."""
 
 from models.decision import Record, RoleSizing
+from models.prediction import median_level
 from models.render.formats import UNKNOWN, number, seconds, share, words
 from models.render.grid import Column, Grid
 from models.values import Role, Signal
@@ -66,7 +67,7 @@ def demand_grid(record: Record) -> Grid:
             expected = up_to = coverage = model = why = UNKNOWN
             if path:
                 peaks = path.peak(float("inf"))
-                expected = number(peaks[min(range(len(peaks)), key=lambda i: abs(path.levels[i] - 0.5))])
+                expected = number(peaks[median_level(path.levels)])
                 up_to = f"{number(peaks[-1])} (p{path.levels[-1] * 100:g})"
                 coverage, model, why = share(path.coverage), path.model, path.why
                 if path.fallback:

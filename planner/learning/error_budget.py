@@ -8,7 +8,7 @@ import numpy as np
 from models.artifact import LayoutProfile
 from models.observation import Observation
 from models.plan.error_budget import burn_rate
-from models.plan.scenarios import Scenarios, scenarios
+from models.plan.scenarios import Scenarios, scenarios, tokens_of
 from models.policy import PlanPolicy
 from models.prediction import Forecast
 from models.series import Floats
@@ -66,11 +66,7 @@ class ErrorBudget:
         columns = [
             self._steps(request_class.name, signal, until_s, hours) / max(tokens, 1e-9)
             for request_class, mix in zip(ahead.loads.classes, ahead.loads.mixes, strict=True)
-            for signal, tokens in (
-                (Signal.ARRIVALS, 1.0),
-                (Signal.PREFILL_TOKENS, mix.mean_prefill_tokens),
-                (Signal.DECODE_TOKENS, mix.mean_osl_tokens),
-            )
+            for signal, tokens in tokens_of(mix).items()
         ]
         # From (classes x signals, hours x steps of an hour).
         each = np.array(columns).reshape(len(ahead.loads.classes), 3, hours, -1).transpose(2, 3, 1, 0)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from models.mix import RequestMix
-from models.plan.intensity import intensities, median_level
+from models.plan.intensity import intensities
+from models.prediction import median_level
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.9, 0.975, 0.995)
 BIN_S = 60.0
