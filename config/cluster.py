@@ -1,7 +1,7 @@
 """Speak to a Kubernetes API server in plain dictionaries, whatever the kind of object."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -63,12 +63,14 @@ class KubernetesCluster:
             )
         return _object(answer.data)
 
-    def get(self, api_version: str, kind: str, name: str, namespace: str) -> Manifest | None:
-        """Return an object, `None` where there is none."""
+    def get(
+        self, api_version: str, kind: str, name: str, namespace: str, subresource: str = ""
+    ) -> Manifest | None:
+        """Return an object, or its `scale` or `status`; `None` where there is none."""
         try:
-            with self._explained(f"reading {kind} {namespace}/{name}"):
+            with self._explained(f"reading {_named(kind, name, namespace, subresource)}"):
                 answer = self._client.get(
-                    self._resource(api_version, kind),
+                    self._resource(api_version, kind, subresource),
                     name=name,
                     namespace=namespace,
                     serialize=False,
@@ -85,18 +87,42 @@ class KubernetesCluster:
         items, _ = self._list(self._resource(api_version, kind), namespace, labels)
         return items
 
-    def patch(self, manifest: Mapping[str, Any]) -> Manifest:
-        """Merge into the object that the manifest names; a resourceVersion in it must be the current one."""
-        api_version, kind, name, namespace = identity(manifest)
-        with self._explained(f"changing {kind} {namespace}/{name}"):
+    def patch(self, manifest: Mapping[str, Any], dry_run: bool = False) -> Manifest:
+        """Merge into the object that the manifest names.
+
+        A resourceVersion in it must be the current one (status 409 otherwise). A dry run is checked by the
+        server, admission included, and not kept.
+        """
+        return self._patch(identity(manifest), dict(manifest), "application/merge-patch+json", dry_run, "")
+
+    def patch_json(
+        self,
+        of: tuple[str, str, str, str],
+        operations: Sequence[Mapping[str, Any]],
+        dry_run: bool = False,
+        subresource: str = "",
+    ) -> Manifest:
+        """Apply the operations of RFC 6902 to the object that goes by this identity, all or none.
+
+        A `test` that does not hold is an error of status 422.
+        """
+        body = [dict(each) for each in operations]
+        return self._patch(of, body, "application/json-patch+json", dry_run, subresource)
+
+    def _patch(
+        self, of: tuple[str, str, str, str], body: Any, form: str, dry_run: bool, subresource: str
+    ) -> Manifest:
+        api_version, kind, name, namespace = of
+        with self._explained(f"changing {_named(kind, name, namespace, subresource)}"):
             answer = self._client.patch(
-                self._resource(api_version, kind),
-                body=dict(manifest),
+                self._resource(api_version, kind, subresource),
+                body=body,
                 name=name,
                 namespace=namespace,
-                content_type="application/merge-patch+json",
+                content_type=form,
                 serialize=False,
                 _request_timeout=(CONNECT_S, READ_S),
+                **({"dry_run": "All"} if dry_run else {}),
             )
         return _object(answer.data)
 
@@ -186,7 +212,7 @@ class KubernetesCluster:
         kinds = {"apiVersion": resource.group_version, "kind": resource.kind}
         return [{**kinds, **item} for item in data["items"]], data["metadata"]["resourceVersion"]
 
-    def _resource(self, api_version: str, kind: str) -> "Resource":
+    def _resource(self, api_version: str, kind: str, subresource: str = "") -> "Resource":
         from kubernetes.dynamic.exceptions import ResourceNotFoundError, ResourceNotUniqueError
 
         with self._explained(f"looking up {kind} of {api_version}"):
@@ -197,7 +223,14 @@ class KubernetesCluster:
                     f"{self._host} knows no {kind} of {api_version}: is its operator (CRD) installed?",
                     NOT_FOUND,
                 ) from None
-        return found
+        if not subresource:
+            return found
+        part: Resource | None = found.subresources.get(subresource)
+        if part is None:
+            raise ClusterError(
+                f"{self._host}: a {kind} of {api_version} has no `{subresource}` subresource", NOT_FOUND
+            )
+        return part
 
     @contextmanager
     def _explained(self, doing: str) -> Iterator[None]:
@@ -224,6 +257,10 @@ def identity(manifest: Mapping[str, Any]) -> tuple[str, str, str, str]:
     """Return the API version, kind, name and namespace of an object."""
     metadata = manifest["metadata"]
     return manifest["apiVersion"], manifest["kind"], metadata["name"], metadata.get("namespace", "")
+
+
+def _named(kind: str, name: str, namespace: str, subresource: str) -> str:
+    return f"{subresource} of {kind} {namespace}/{name}" if subresource else f"{kind} {namespace}/{name}"
 
 
 def _object(data: bytes) -> Manifest:
