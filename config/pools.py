@@ -15,6 +15,7 @@ from pydantic import (
 
 from config.quantities import Count, Duration, at_most, write_duration
 from config.section import Problems, Section, refuse
+from config.targets import PoolTargetSettings
 from models.policy import LONGEST_STARTUP_S, MOST_REPLICAS, PoolPolicy
 from models.values import Parallelism, Role
 
@@ -111,6 +112,11 @@ class PoolSettings(Section):
         alias="drain",
         description="Time that a replica needs to finish what it holds before its GPUs are free, a duration.",
     )
+    target: PoolTargetSettings | None = Field(
+        default=None,
+        description="The object of the cluster whose replicas the pool is. null: the component of the pool's "
+        "type in the deployment's `target.dynamo`.",
+    )
 
     @model_validator(mode="after")
     def _bounds_are_ordered(self) -> "PoolSettings":
@@ -172,6 +178,10 @@ class PoolsSettings(Section):
     def hardware(self) -> dict[Role, str]:
         """Return the hardware that is stated; a role that is not here has that of its layout."""
         return {role: pool.hardware for role, pool in self.by_role().items() if pool.hardware is not None}
+
+    def targets(self) -> dict[Role, PoolTargetSettings | None]:
+        """Return what each pool says of its object in the cluster."""
+        return {role: pool.target for role, pool in self.by_role().items()}
 
     def alternatives(self) -> dict[Role, tuple[str, ...]]:
         """Return the layouts that may be proposed, of the roles that narrow them down."""

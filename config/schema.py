@@ -15,7 +15,9 @@ from config.sharing import GpuPoolSettings, ShareSettings, sharing_problems
 from config.sources import JournalSettings, PrometheusSettings
 from config.stages import DecideSettings, ForecastSettings
 from config.surfaces import SurfaceSettings
+from config.targets import TargetSettings, pool_targets, taken_twice, target_problems
 from models.policy import LONGEST_WINDOW_S, ClassMatch, Mode, PlanPolicy, TickPolicy
+from models.target import PoolTarget
 from models.values import Role, Router
 
 _PLAN = PlanPolicy(classes=(), pools={})
@@ -107,6 +109,12 @@ class DeploymentSettings(Section):
         "come in batches, or where rates waver within the minute. It counts up to this; the default takes "
         "arrivals for independent.",
     )
+    target: TargetSettings | None = Field(
+        default=None,
+        description="Where the replicas live in a cluster: the namespace, and a DynamoGraphDeployment if one "
+        "holds them. null: each pool names its object, or none is named and pools are stated by "
+        "--cluster-state.",
+    )
     pools: PoolsSettings = Field(description="Pools of replicas: prefill and decode, or aggregated.")
     classes: tuple[ClassSettings, ...] = Field(
         default=(ClassSettings(name="default"),),
@@ -139,6 +147,7 @@ class DeploymentSettings(Section):
             (("classes", *where), sentence) for where, sentence in class_problems(self.classes)
         ]
         problems += self._budget_problems()
+        problems += target_problems(self.target, self.pools.targets())
         if self.price is None:
             problems += [
                 (
@@ -215,6 +224,10 @@ class DeploymentSettings(Section):
         """Return, in the order of the file, which requests belong to each class."""
         return tuple(each.to_match() for each in self.classes)
 
+    def targets(self) -> dict[Role, PoolTarget]:
+        """Return whose replicas each pool is in a cluster; empty where the file does not say."""
+        return pool_targets(self.target, self.pools.targets())
+
     def layouts(self) -> dict[Role, str]:
         """Return the layouts that are stated; a role that is not here takes what its profile selected."""
         return self.pools.layouts()
@@ -254,6 +267,7 @@ class Settings(Section):
         ]
         problems += [(("gpu_pools", *where), sentence) for where, sentence in names_twice(self.gpu_pools)]
         problems += sharing_problems(self.gpu_pools, self.deployments)
+        problems += [(("deployments", *where), sentence) for where, sentence in taken_twice(self.deployments)]
         for i, each in enumerate(self.deployments):
             needed_s = each.to_plan_policy(self.interval_s).least_reach_s()
             if each.forecast.reach_s is not None and each.forecast.reach_s < needed_s:
