@@ -6,10 +6,11 @@ FROM ${PYTHON_IMAGE} AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 
-# Dependencies first: this layer changes only when the lock does. The environment gets no pip of its own.
-COPY requirements.txt requirements-build.txt ./
+# Dependencies first: this layer changes only when the lock does. The environment gets no pip of its own, and
+# what AKS asks for beside the rest.
+COPY requirements-azure.txt requirements-build.txt ./
 RUN python -m venv --without-pip /opt/headgate \
- && pip --python /opt/headgate/bin/python install --require-hashes --only-binary :all: -r requirements.txt \
+ && pip --python /opt/headgate/bin/python install --require-hashes --only-binary :all: -r requirements-azure.txt \
  && pip install --require-hashes --only-binary :all: -r requirements-build.txt
 
 COPY pyproject.toml README.md LICENSE ./

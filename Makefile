@@ -69,6 +69,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 # LOCK_ARGS=--upgrade takes the newest of everything; without it only what pyproject.toml asks for moves.
 lock: $(DEV) ## pin requirements*.txt anew from pyproject.toml
 	$(COMPILE) pyproject.toml --output-file requirements.txt
+	$(COMPILE) pyproject.toml --extra azure --constraints requirements.txt --output-file requirements-azure.txt
 	$(COMPILE) --group build --constraints requirements.txt --output-file requirements-build.txt
 	$(COMPILE) pyproject.toml --group dev --constraints requirements.txt --constraints requirements-build.txt \
 	  --output-file requirements-dev.txt

@@ -13,7 +13,7 @@ import pytest
 from tests.components import REPOSITORY
 
 PACKAGES = ("planner", "profiler", "models", "config")
-REQUIREMENTS = ("requirements.txt", "requirements-build.txt", "requirements-dev.txt")
+REQUIREMENTS = ("requirements.txt", "requirements-azure.txt", "requirements-build.txt", "requirements-dev.txt")
 PYPROJECT = (REPOSITORY / "pyproject.toml").read_text()
 PROJECT = tomllib.loads(PYPROJECT)["project"]
 DECLARED: list[str] = PROJECT["dependencies"]
@@ -60,10 +60,15 @@ def test_every_dependency_says_why_it_is_here(requirement: str) -> None:
 def test_every_import_is_a_declared_dependency() -> None:
     distributions = packages_distributions()
     declared = {normal(requirement) for requirement in [*DECLARED, *EXTRAS]}
+
+    def brought_by(top: str) -> list[str]:
+        """Name the distributions of a package; those of a namespace that is not installed begin with it."""
+        return distributions.get(top) or [top, *(each for each in declared if each.startswith(f"{top}-"))]
+
     undeclared = {
         f"{path}: {top}"
         for top, path in third_party_imports()
-        if declared.isdisjoint(normal(name) for name in distributions.get(top, [top]))
+        if declared.isdisjoint(normal(name) for name in brought_by(top))
     }
 
     assert sorted(undeclared) == []

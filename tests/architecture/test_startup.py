@@ -14,6 +14,7 @@ HEAVY = (
     "aiohttp",
     "altair",
     "apscheduler",
+    "azure",
     "holidays",
     "kubernetes",
     "pandas",
