@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 def entra_credential(wanted_for: str) -> "TokenCredential":
     """Return what obtains tokens, and renews them, as Azure's own tools find an identity.
 
-    In a pod with workload identity that is its federated service account; elsewhere the environment, a managed
-    identity or a login of the command line. Nothing is asked before the first token is. Raises ConfigError,
-    which names what it was `wanted_for`, without the optional packages.
+    In a pod with workload identity that is its federated service account; elsewhere the environment, a
+    managed identity or a login of the command line. Nothing is asked before the first token is. Raises
+    ConfigError, which names what it was `wanted_for`, without the optional packages.
     """
     try:
         from azure.identity import DefaultAzureCredential

@@ -13,7 +13,7 @@ import pytest
 from tests.components import REPOSITORY
 
 PACKAGES = ("planner", "profiler", "models", "config")
-REQUIREMENTS = ("requirements.txt", "requirements-azure.txt", "requirements-build.txt", "requirements-dev.txt")
+REQUIREMENTS = tuple(f"requirements{kind}.txt" for kind in ("", "-azure", "-build", "-dev"))
 PYPROJECT = (REPOSITORY / "pyproject.toml").read_text()
 PROJECT = tomllib.loads(PYPROJECT)["project"]
 DECLARED: list[str] = PROJECT["dependencies"]
