@@ -13,6 +13,7 @@ COMMANDS = {
     "replay": "Replay a trace on a simulated fleet under several policies.",
     "size": "Answer a capacity question from a profile.",
     "backtest": "Judge forecasters side by side on a measured series.",
+    "explain": "Explain one decision from the journal, and why not another count.",
     "config": "Check and show the configuration.",
 }
 

@@ -10,7 +10,7 @@ from models.gpu_pool import PoolShare, with_share
 from models.observation import Observation
 from models.plan.alternatives import propose
 from models.plan.sizing import size
-from models.policy import TickPolicy
+from models.policy import PlanPolicy, TickPolicy
 from models.prediction import Forecast
 from models.readiness import Readiness, with_readiness
 from models.speed import corrected
@@ -120,9 +120,19 @@ def plan(
     Record's `share` of a pool, `burn_rate` how fast its error budget may be spent.
     `alternatives` are the layouts that may be proposed; they change no count.
     """
-    known = with_share(with_readiness(replace(policy.plan, burn_rate=burn_rate), measured), share)
+    known = planned_with(policy.plan, measured, share, burn_rate)
     as_seen = corrected(layouts, known.pools)
     sizing = size(observation, forecast, as_seen, known)
     if sizing is not None and alternatives:
         sizing = replace(sizing, reshape=propose(observation, forecast, as_seen, alternatives, known))
     return sizing, decide(observation, sizing, known, policy.decide, layouts)
+
+
+def planned_with(
+    stated: PlanPolicy,
+    measured: Mapping[Role, Readiness] = MappingProxyType({}),
+    share: PoolShare | None = None,
+    burn_rate: float = 1.0,
+) -> PlanPolicy:
+    """Return the plan of one moment: as stated, with what was measured, shared and spent until then."""
+    return with_share(with_readiness(replace(stated, burn_rate=burn_rate), measured), share)

@@ -34,6 +34,7 @@ from planner.observe.preflight import missing_series
 from planner.observe.prometheus import PrometheusServer
 from planner.observe.statefile import AtFloors, StateFile
 from planner.ports import Observer
+from planner.record.setting import Setting
 from planner.sharing import Seat, seats
 from planner.stocks import Terms, alternatives, choose_layouts, stocks
 from planner.tick import Served
@@ -117,6 +118,11 @@ def deployment(
     }
     served = Served(layouts, profile.digest, VERSION, others)
     return Deployment(settings.name, settings.model, policy, served, profile, settings, loaded, pool)
+
+
+def setting(chosen: Deployment) -> Setting:
+    """Return what a deployment's ticks are computed with, to keep beside their records."""
+    return Setting(chosen.policy, chosen.served.layouts, chosen.profile.digest)
 
 
 def pool_seats(deployments: Sequence[Deployment]) -> dict[str, Seat]:

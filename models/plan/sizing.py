@@ -1,6 +1,7 @@
 """Size both roles together: the fewest GPUs that keep the promise under a forecast, inside the budget."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 
@@ -36,20 +37,15 @@ def size(
     further, over the time for which a release saves nothing. What was measured last raises demand and counts
     where it is worse than foreseen. Returns None when there is no demand to size for: the caller holds.
     """
-    net = Net.over(forecast, policy)
-    deferred = Deferred.over(observation, net.forecast, layouts, policy)
-    forecast = deferred.forecast
-    ahead = scenarios(observation, forecast, policy.classes, policy.ready_horizon_s())
-    if ahead is None:
+    asked = ask(observation, forecast, layouts, policy)
+    if asked is None:
         return None
-    search = bind(ahead, layouts, policy)
-    extra_rps = backlog_rps(observation, search, policy)
-    longer = _over_the_hold(observation, forecast, policy, ahead)
-    longer = longer.with_backlog(max(extra_rps, standing_rps(observation, search.model, policy)))
-    without_queue = search
-    if extra_rps > 0:
-        ahead = ahead.with_backlog(extra_rps)
-        search = bind(ahead, layouts, policy)
+    net, deferred, search = asked.net, asked.deferred, asked.search
+    forecast, ahead = deferred.forecast, asked.ahead
+    longer = _over_the_hold(observation, forecast, policy, asked.foreseen)
+    longer = longer.with_backlog(
+        max(asked.extra_rps, standing_rps(observation, asked.without_queue.model, policy))
+    )
     running = {
         role: observation.pools[role].counted(observation.at_s, policy.pools[role].startup_p99_s)
         for role in layouts
@@ -66,7 +62,7 @@ def size(
     median[search.middle] = 1.0
     calm = FleetSearch(search.model, median, policy.targets())
     least = PricedSearch(calm, policy) if policy.by_price else calm
-    reasons = billed(find_reasons(search, need, policy, without_queue), need, search, policy)
+    reasons = billed(find_reasons(search, need, policy, asked.without_queue), need, search, policy)
     roles = {
         role: RoleSizing(
             target=count,
@@ -94,6 +90,40 @@ def size(
         demand_quantile(search, need.affordable, forecast.levels),
         search.aims if policy.burn_rate > 1.0 else {},
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Hold what a fleet is asked to carry, and the search that judges fleets by it.
+
+    `ahead` are the scenarios with the queue that must be worked off at `extra_rps`, `foreseen` those without;
+    `search` and `without_queue` are bound to them.
+    """
+
+    net: Net
+    deferred: Deferred
+    foreseen: Scenarios
+    ahead: Scenarios
+    search: FleetSearch
+    without_queue: FleetSearch
+    extra_rps: float
+
+
+def ask(
+    observation: Observation, forecast: Forecast, layouts: Mapping[Role, LayoutProfile], policy: PlanPolicy
+) -> Asked | None:
+    """Turn what was seen and is expected into what a fleet is asked for; `None`: there is no demand."""
+    net = Net.over(forecast, policy)
+    deferred = Deferred.over(observation, net.forecast, layouts, policy)
+    foreseen = scenarios(observation, deferred.forecast, policy.classes, policy.ready_horizon_s())
+    if foreseen is None:
+        return None
+    without_queue = bind(foreseen, layouts, policy)
+    extra_rps = backlog_rps(observation, without_queue, policy)
+    if extra_rps <= 0:
+        return Asked(net, deferred, foreseen, foreseen, without_queue, without_queue, extra_rps)
+    ahead = foreseen.with_backlog(extra_rps)
+    return Asked(net, deferred, foreseen, ahead, bind(ahead, layouts, policy), without_queue, extra_rps)
 
 
 def bind(ahead: Scenarios, layouts: Mapping[Role, LayoutProfile], policy: PlanPolicy) -> FleetSearch:

@@ -51,6 +51,7 @@ def command(
     from planner.record.journal import Journal
     from planner.record.metrics import Metrics
     from planner.record.noticing import Noticing, log
+    from planner.record.setting import write_setting
     from planner.record.several import Several, To
     from planner.worker import FittingWorker
 
@@ -64,8 +65,11 @@ def command(
         )
     served = [wiring.deployment(loaded, name) for name in names]
     seats = wiring.pool_seats(served)
-    journal = Journal(loaded.settings.journal.to_policy())
+    kept_at = loaded.settings.journal.to_policy()
+    journal = Journal(kept_at)
     journal.writable()
+    for each in served:
+        write_setting(Path(kept_at.directory), wiring.setting(each))
     log_to_stderr()
     gauges = Metrics()
     with ExitStack() as ends:

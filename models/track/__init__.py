@@ -1,0 +1,1 @@
+"""Score what was decided against what then happened."""
