@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from models.errors import ConfigError
 
 if TYPE_CHECKING:
-    from kubernetes.client import ApiClient
+    from kubernetes.client import ApiClient, Configuration
 
 SERVICE_ACCOUNT = "HEADGATE_SERVICE_ACCOUNT"
 """Names another folder with `token`, `ca.crt` and `namespace` than the one that the kubelet mounts."""
@@ -70,7 +70,9 @@ def _from_file(names: str, files: list[Path], context: str | None) -> Access:
     if chosen is None:
         raise ConfigError(f"{names}: no context {context!r}; there is {', '.join(sorted(known)) or 'none'}")
     try:
-        client = config.new_client_from_config(config_file=names, context=chosen["name"])
+        client = config.new_client_from_config(
+            config_file=names, context=chosen["name"], client_configuration=_configuration()
+        )
     except (ConfigException, OSError, ValueError, TypeError, KeyError) as error:
         raise ConfigError(f"{names}: context {chosen['name']}: {_first_line(error)}") from None
     namespace = chosen.get("context", {}).get("namespace") or "default"
@@ -78,11 +80,11 @@ def _from_file(names: str, files: list[Path], context: str | None) -> Access:
 
 
 def _from_service_account(folder: Path, environ: Mapping[str, str]) -> Access:
-    from kubernetes.client import ApiClient, Configuration
+    from kubernetes.client import ApiClient
     from kubernetes.config import ConfigException
     from kubernetes.config.incluster_config import InClusterConfigLoader
 
-    configuration = Configuration()
+    configuration = _configuration()
     loader = InClusterConfigLoader(
         token_filename=str(folder / "token"), cert_filename=str(folder / "ca.crt"), environ=environ
     )
@@ -95,6 +97,20 @@ def _from_service_account(folder: Path, environ: Mapping[str, str]) -> Access:
             "is automountServiceAccountToken off?"
         ) from None
     return Access(ApiClient(configuration), namespace or "default", f"the service account in {folder}")
+
+
+def _configuration() -> "Configuration":
+    """Return how to speak to a server: a reading request that was cut off is sent once more.
+
+    By default three more are sent, each with the whole patience, and a server that asks to be left alone for
+    an hour (Retry-After) is obeyed inside the request.
+    """
+    from kubernetes.client import Configuration
+    from urllib3 import Retry
+
+    configuration = Configuration()
+    configuration.retries = Retry(total=1, status=0, redirect=0, respect_retry_after_header=False)
+    return configuration
 
 
 def _first_line(error: Exception) -> str:

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 Manifest = dict[str, Any]
 
 CONNECT_S, READ_S = 10.0, 60.0
+# Under this name the server keeps who set a field, and tells others of a conflict.
+FIELD_MANAGER = "headgate"
 # A watch is asked for anew after this time, which also bounds how late `stopped` is noticed.
 WATCH_S = 30
 GONE, NOT_FOUND = 410, 404
@@ -23,9 +25,15 @@ GONE, NOT_FOUND = 410, 404
 class KubernetesCluster:
     """Create, read, change, delete and watch objects; failures are ClusterErrors with their status."""
 
-    def __init__(self, access: Access) -> None:
-        """Connect; raises ClusterError when the server does not answer or does not know who asks."""
+    def __init__(self, access: Access, connect_s: float = CONNECT_S, read_s: float = READ_S) -> None:
+        """Connect; raises ClusterError when the server does not answer or does not know who asks.
+
+        A request may take `connect_s` to reach the server and `read_s` between two pieces of its answer; a
+        reading one is tried once more.
+        """
         from kubernetes.dynamic import DynamicClient
+
+        self._patience = (connect_s, read_s)
 
         self._found = access.found
         self._host: str = access.client.configuration.host
@@ -58,7 +66,8 @@ class KubernetesCluster:
                 body=dict(manifest),
                 namespace=namespace,
                 serialize=False,
-                _request_timeout=(CONNECT_S, READ_S),
+                _request_timeout=self._patience,
+                field_manager=FIELD_MANAGER,
                 **({"dry_run": "All"} if dry_run else {}),
             )
         return _object(answer.data)
@@ -74,7 +83,7 @@ class KubernetesCluster:
                     name=name,
                     namespace=namespace,
                     serialize=False,
-                    _request_timeout=(CONNECT_S, READ_S),
+                    _request_timeout=self._patience,
                 )
         except ClusterError as error:
             if error.status == NOT_FOUND:
@@ -121,7 +130,8 @@ class KubernetesCluster:
                 namespace=namespace,
                 content_type=form,
                 serialize=False,
-                _request_timeout=(CONNECT_S, READ_S),
+                _request_timeout=self._patience,
+                field_manager=FIELD_MANAGER,
                 **({"dry_run": "All"} if dry_run else {}),
             )
         return _object(answer.data)
@@ -136,7 +146,7 @@ class KubernetesCluster:
                     namespace=namespace,
                     body={"propagationPolicy": "Background"},
                     serialize=False,
-                    _request_timeout=(CONNECT_S, READ_S),
+                    _request_timeout=self._patience,
                 )
         except ClusterError as error:
             if error.status == NOT_FOUND:
@@ -194,7 +204,7 @@ class KubernetesCluster:
             serialize=False,
             timeout_seconds=WATCH_S,
             # A stream that is silent for longer than the server may leave it open is dead.
-            _request_timeout=(CONNECT_S, WATCH_S + READ_S),
+            _request_timeout=(self._patience[0], WATCH_S + self._patience[1]),
         ):
             yield event["type"], event["raw_object"]
 
@@ -205,7 +215,7 @@ class KubernetesCluster:
                 namespace=namespace,
                 label_selector=labels or None,
                 serialize=False,
-                _request_timeout=(CONNECT_S, READ_S),
+                _request_timeout=self._patience,
             )
         data = _object(answer.data)
         # Items of a list do not say what they are.
@@ -250,7 +260,8 @@ class KubernetesCluster:
             said = json.loads(error.body).get("message") or error.reason
         except (TypeError, ValueError, AttributeError):
             said = error.reason or "no reason given"
-        return ClusterError(f"{self._host}: {doing}: {said} (HTTP {error.status})", int(error.status or 0))
+        message = f"{self._host}: {doing}: {said} (HTTP {error.status})"
+        return ClusterError(message, int(error.status or 0), _wait_s(error.headers))
 
 
 def identity(manifest: Mapping[str, Any]) -> tuple[str, str, str, str]:
@@ -261,6 +272,12 @@ def identity(manifest: Mapping[str, Any]) -> tuple[str, str, str, str]:
 
 def _named(kind: str, name: str, namespace: str, subresource: str) -> str:
     return f"{subresource} of {kind} {namespace}/{name}" if subresource else f"{kind} {namespace}/{name}"
+
+
+def _wait_s(headers: Mapping[str, str] | None) -> float | None:
+    """Return how long a server asks to be left alone; it says so in whole seconds."""
+    stated = (headers or {}).get("Retry-After", "")
+    return float(stated) if stated.isdecimal() else None
 
 
 def _object(data: bytes) -> Manifest:

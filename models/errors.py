@@ -52,7 +52,11 @@ class InfeasibleError(HeadgateError):
 class ClusterError(HeadgateError):
     """Report what a Kubernetes API server refused, with its HTTP `status`; 0 where it did not answer."""
 
-    def __init__(self, message: str, status: int = 0) -> None:
-        """Keep the status beside the message: 403 forbidden, 404 absent, 409 conflict, 422 invalid."""
+    def __init__(self, message: str, status: int = 0, retry_after_s: float | None = None) -> None:
+        """Keep the status beside the message: 403 forbidden, 404 absent, 409 conflict, 422 invalid.
+
+        `retry_after_s` is how long the server asks to be left alone (429, 503); `None` where it does not.
+        """
         super().__init__(message)
         self.status = status
+        self.retry_after_s = retry_after_s

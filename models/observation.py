@@ -85,7 +85,8 @@ class PoolState:
     `ready` replicas take new requests, `starting` are on their way, `draining` finish what they hold
     and still occupy GPUs. `desired` is the count that the owner asks for. A pool that is `paused` keeps it,
     one that is paused on one side neither falls below it (`paused_scale_in`) nor rises above it
-    (`paused_scale_out`).
+    (`paused_scale_out`). `uid` tells the object that was counted from one made anew under its name; empty
+    where nothing tells.
     """
 
     desired: int
@@ -97,6 +98,7 @@ class PoolState:
     pinned_replicas: int | None = None
     paused_scale_in: bool = False
     paused_scale_out: bool = False
+    uid: str = ""
 
     @property
     def billed(self) -> int:
