@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from models.decision import Record
 from models.errors import ConfigError
 from models.notice import Event, Notice
+from models.observation import PoolState
 from models.prediction import SignalForecast
+from models.values import Binding, Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 _SIGNAL = ("deployment", "class", "signal")
 _ROLE = ("deployment", "role")
 _POOL = ("deployment", "pool")
+
+# Constraints that more GPUs, or a wider bound, would lift: what somebody may have to act on.
+_LIMITS = (Binding.BUDGET, Binding.TOPOLOGY, Binding.CEILING)
 
 
 class Metrics:
@@ -31,6 +36,9 @@ class Metrics:
 
         self.registry: CollectorRegistry = CollectorRegistry()
         self._ticks = self._counter("headgate_ticks", "Ticks, by what came of them.", "deployment", "status")
+        self._ticked = self._gauge(
+            "headgate_last_tick_timestamp_seconds", "When the last tick was made.", "deployment"
+        )
         self._current = self._gauge(
             "headgate_replicas_current", "Replicas asked for before the tick.", *_ROLE
         )
@@ -42,6 +50,18 @@ class Metrics:
         )
         self._uncapped = self._gauge(
             "headgate_replicas_uncapped", "Replicas that the role needs: no budget, no ceiling.", *_ROLE
+        )
+        self._pool = self._gauge(
+            "headgate_pool_replicas",
+            "Replicas as last seen: desired, ready, starting, stuck (of those starting) and draining.",
+            *_ROLE,
+            "state",
+        )
+        self._limited = self._gauge(
+            "headgate_sizing_limited", "1: this limit keeps the role's count below its need.", *_ROLE, "limit"
+        )
+        self._adjusted = self._counter(
+            "headgate_adjustments", "Ticks in which a guard changed a role's count.", *_ROLE, "reason"
         )
         self._ready = self._gauge(
             "headgate_time_to_ready_seconds",
@@ -56,6 +76,9 @@ class Metrics:
         )
         self._attainment = self._gauge(
             "headgate_attainment_predicted_ratio", "Expected share of kept promises.", "deployment", "class"
+        )
+        self._target = self._gauge(
+            "headgate_attainment_target_ratio", "Share of kept promises that is aimed at.", "deployment"
         )
         self._demand = self._gauge("headgate_demand", "Demand as last measured, per second.", *_SIGNAL)
         self._peak = self._gauge(
@@ -88,6 +111,11 @@ class Metrics:
         """Take over what a record says."""
         name = record.deployment
         self._ticks.labels(name, record.outcome.status.value).inc()
+        self._ticked.labels(name).set(record.observation.at_s)
+        for role, pool in record.observation.pools.items():
+            self._seen(name, role, pool)
+        for each in record.decision.adjustments:
+            self._adjusted.labels(name, each.role.value, each.reason.value).inc()
         for role, count in record.decision.current.items():
             self._current.labels(name, role.value).set(count)
             self._final.labels(name, role.value).set(record.decision.final[role])
@@ -99,15 +127,12 @@ class Metrics:
         if record.sizing is not None:
             for role, sized in record.sizing.roles.items():
                 self._uncapped.labels(name, role.value).set(sized.uncapped)
-            for each, ratio in record.sizing.attainment.items():
-                self._attainment.labels(name, each).set(ratio)
-        for each, signals in record.forecast.signals.items():
-            for signal, said in signals.items():
-                self._forecast((name, each, signal.value), said)
-                demand = record.observation.demand.get(each)
-                value = None if demand is None else demand.value(signal)
-                if value is not None:
-                    self._demand.labels(name, each, signal.value).set(value)
+                for limit in _LIMITS:
+                    self._limited.labels(name, role.value, limit.value).set(sized.binding is limit)
+            self._target.labels(name).set(record.sizing.target_attainment)
+            for request_class, ratio in record.sizing.attainment.items():
+                self._attainment.labels(name, request_class).set(ratio)
+        self._demands(record)
 
     def recommend(self, record: Record) -> None:
         """Publish the counts of a deployment that others may take up."""
@@ -140,6 +165,26 @@ class Metrics:
             thread.join()
 
         return stop
+
+    def _demands(self, record: Record) -> None:
+        for name, signals in record.forecast.signals.items():
+            demand = record.observation.demand.get(name)
+            for signal, said in signals.items():
+                self._forecast((record.deployment, name, signal.value), said)
+                value = None if demand is None else demand.value(signal)
+                if value is not None:
+                    self._demand.labels(record.deployment, name, signal.value).set(value)
+
+    def _seen(self, deployment: str, role: Role, pool: PoolState) -> None:
+        states = {
+            "desired": pool.desired,
+            "ready": pool.ready,
+            "starting": len(pool.starting),
+            "stuck": sum(1 for replica in pool.starting if replica.stuck is not None),
+            "draining": pool.draining,
+        }
+        for state, count in states.items():
+            self._pool.labels(deployment, role.value, state).set(count)
 
     def _forecast(self, labels: tuple[str, str, str], said: SignalForecast) -> None:
         self._trusted.labels(*labels).set(said.fallback is None)

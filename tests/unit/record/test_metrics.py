@@ -8,13 +8,14 @@ from dataclasses import replace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from models.decision import Decision, Outcome, Record, Status
+from models.decision import Adjustment, Decision, Outcome, Reason, Record, RoleSizing, Sizing, Status
 from models.errors import ConfigError
 from models.gpu_pool import PoolShare
 from models.notice import Event, notices
+from models.observation import PoolState, StartingReplica
 from models.prediction import Forecast, SignalForecast
 from models.readiness import Readiness
-from models.values import Role, Signal
+from models.values import Binding, Role, Signal
 from planner.record.memory import Memory
 from planner.record.metrics import Metrics
 from planner.record.noticing import Noticing, log
@@ -101,6 +102,47 @@ def test_a_share_of_a_pool_is_shown_beside_the_need() -> None:
 
     assert seen["headgate_pool_share_gpus gb200"] == 40
     assert seen["headgate_pool_needed_gpus gb200"] == 52
+
+
+def test_pools_and_what_guards_did_are_shown_by_their_reason() -> None:
+    stuck = StartingReplica(since_s=0.0, stuck="no node takes it: quota")
+    pools = {
+        Role.PREFILL: builders.pool(ready=2),
+        Role.DECODE: PoolState(6, 3, (stuck, StartingReplica(since_s=50.0)), draining=1),
+    }
+    held = Adjustment("freshness", Role.DECODE, 2, 3, Reason.STALE, "demand is 9 min old")
+    said = record(GOOD)
+    metrics = Metrics()
+    for adjustments in ((held,), (held,), ()):
+        metrics.record(
+            replace(
+                said,
+                observation=replace(said.observation, pools=pools, at_s=600.0),
+                decision=replace(said.decision, adjustments=adjustments),
+            )
+        )
+    seen = scraped(metrics)
+
+    assert seen["headgate_last_tick_timestamp_seconds"] == 600.0
+    states = ("desired", "ready", "starting", "stuck", "draining")
+    assert [seen[f"headgate_pool_replicas decode {state}"] for state in states] == [6, 3, 2, 1, 1]
+    assert seen["headgate_pool_replicas prefill stuck"] == 0
+    assert seen["headgate_adjustments_total stale decode"] == 2
+
+
+def test_a_limit_shows_while_it_binds() -> None:
+    sized = RoleSizing(4, 3, 6, 6, Binding.BUDGET, "the 16-GPU budget caps 6 to 4")
+    free = replace(sized, binding=Binding.TTFT)
+    metrics = Metrics()
+    for decode in (free, sized):
+        sizing = Sizing({Role.PREFILL: free, Role.DECODE: decode}, {"pages": 0.97}, 0.97, 0.99)
+        metrics.record(replace(record(GOOD), sizing=sizing))
+    seen = scraped(metrics)
+
+    assert seen["headgate_sizing_limited budget decode"] == 1
+    assert seen["headgate_sizing_limited ceiling decode"] == 0
+    assert seen["headgate_sizing_limited budget prefill"] == 0
+    assert seen["headgate_attainment_target_ratio"] == 0.99
 
 
 def test_a_demotion_is_counted_once_and_shown_as_long_as_it_lasts() -> None:
