@@ -12,7 +12,7 @@ from config.document import Document, Kind, read_file
 from config.quantities import Count, read_duration
 from config.section import Section
 from models.errors import ConfigError, StateError
-from models.observation import PoolState, StartingReplica
+from models.observation import Obstacle, PoolState, StartingReplica
 from models.policy import MOST_REPLICAS
 from models.values import Role
 
@@ -52,6 +52,7 @@ class StartingSettings(Section):
 
     since: Moment | None = None
     stuck: str | None = None
+    obstacle: Obstacle | None = None
 
 
 class PoolSettings(Section):
@@ -76,7 +77,7 @@ class PoolSettings(Section):
     def to_state(self, now_s: float) -> PoolState:
         """Return the pool; with only `replicas` given all that are not starting are ready."""
         starting = tuple(
-            StartingReplica(now_s if s.since is None else s.since, s.stuck) for s in self.starting
+            StartingReplica(now_s if s.since is None else s.since, s.stuck, s.obstacle) for s in self.starting
         )
         ready = max((self.replicas or 0) - len(starting), 0) if self.ready is None else self.ready
         desired = ready + len(starting) if self.replicas is None else self.replicas

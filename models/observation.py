@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from models.deferral import Backlog
 from models.mix import RequestMix
@@ -70,12 +71,31 @@ class QueueReading:
     prefill_tokens: float
 
 
+class Obstacle(StrEnum):
+    """Token that names what keeps a replica from starting; metrics and reports group by it."""
+
+    QUOTA = "quota"
+    CAPACITY = "capacity"
+    UNSCHEDULABLE = "unschedulable"
+    NOT_CREATED = "not_created"
+    IMAGE = "image"
+    INIT = "init"
+    CRASH_LOOP = "crash_loop"
+    CONTAINER = "container"
+    UNREADY = "unready"
+
+
 @dataclass(frozen=True, slots=True)
 class StartingReplica:
-    """One replica that was asked for and does not serve yet; `stuck` says why it cannot start, if known."""
+    """One replica that was asked for and does not serve yet; `stuck` says why it cannot start, if known.
+
+    `obstacle` names the kind of that reason: a quota that is spent and nodes that a cloud does not have are
+    told from what an operator can put right in the cluster.
+    """
 
     since_s: float
     stuck: str | None = None
+    obstacle: Obstacle | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +106,8 @@ class PoolState:
     and still occupy GPUs. `desired` is the count that the owner asks for. A pool that is `paused` keeps it,
     one that is paused on one side neither falls below it (`paused_scale_in`) nor rises above it
     (`paused_scale_out`). `uid` tells the object that was counted from one made anew under its name; empty
-    where nothing tells.
+    where nothing tells. `why` says what holds a pool, where that is known: how far a rollout is, or which
+    annotation cannot be read.
     """
 
     desired: int
@@ -99,6 +120,7 @@ class PoolState:
     paused_scale_in: bool = False
     paused_scale_out: bool = False
     uid: str = ""
+    why: str = ""
 
     @property
     def billed(self) -> int:

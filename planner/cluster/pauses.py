@@ -1,7 +1,16 @@
-"""Read what a person asks of the scaler by annotating a target."""
+"""Read what a person asks of the scaler by annotating a target.
 
-from collections.abc import Mapping
+Whoever writes such an annotation wants Headgate to keep its hands off. What cannot be read therefore pauses
+the role, and says so: a slip of the pen must not be what lets a scaler go on.
+"""
+
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
+
+from models.policy import MOST_REPLICAS
+from models.values import Role
 
 PREFIX = "headgate.io"
 PAUSED = f"{PREFIX}/paused"
@@ -9,7 +18,11 @@ PAUSED_SCALE_IN = f"{PREFIX}/paused-scale-in"
 PAUSED_SCALE_OUT = f"{PREFIX}/paused-scale-out"
 PINNED_REPLICAS = f"{PREFIX}/pinned-replicas"
 
-_YES, _NO = frozenset({"true", "yes", "1", ""}), frozenset({"false", "no", "0"})
+# An annotation without a value was written for its name.
+_YES, _NO = frozenset({"true", "yes", "on", "1", ""}), frozenset({"false", "no", "off", "0"})
+_FLAGS = (PAUSED, PAUSED_SCALE_IN, PAUSED_SCALE_OUT)
+_KNOWN = (*_FLAGS, PINNED_REPLICAS)
+_MEANT = re.compile(rf"{PREFIX}/(paus|pin)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,32 +48,59 @@ class Pauses:
         return ""
 
 
-def pauses(annotations: Mapping[str, str], component: str | None = None) -> Pauses:
+def pauses(annotations: Mapping[str, str], component: str | None = None, role: Role | None = None) -> Pauses:
     """Read the annotations of a target.
 
-    On a DynamoGraphDeployment they speak of all its components; with `.<component>` in lower case behind
-    the name, such as `headgate.io/paused.decode`, of that one, and then these count. What cannot be read
-    pauses: somebody wanted something.
+    On a DynamoGraphDeployment they speak of all its components. One component is meant by its name in lower
+    case behind the annotation's, such as `headgate.io/paused.decode`, and then these count; or by its role
+    in the value: `headgate.io/pinned-replicas: prefill=4,decode=2`, `headgate.io/paused: prefill`. What
+    cannot be read pauses: somebody wanted something.
     """
-    problems: list[str] = []
+    problems = [
+        f"paused, as {key} is no annotation of ours; did you mean {_nearest(key)}?"
+        for key in sorted(annotations)
+        if _MEANT.match(key) and not any(key == known or key.startswith(f"{known}.") for known in _KNOWN)
+    ]
 
     def stated(name: str) -> tuple[str, str] | None:
         keys = [f"{name}.{component.lower()}", name] if component else [name]
-        return next(((key, annotations[key].strip()) for key in keys if key in annotations), None)
+        return next(((key, annotations[key].strip().lower()) for key in keys if key in annotations), None)
 
     def flag(name: str) -> bool:
         said = stated(name)
-        if said is None or said[1].lower() in _NO:
+        if said is None or said[1] in _NO:
             return False
-        if said[1].lower() not in _YES:
+        meant = said[1] if said[1] in _YES else _of_role(said[1], role, lambda text: text in _YES | _NO)
+        if meant is None:
             problems.append(f"paused, as {said[0]} says neither true nor false: {said[1][:40]!r}")
-        return True
+        return meant is None or meant in _YES
 
-    paused, scale_in, scale_out = flag(PAUSED), flag(PAUSED_SCALE_IN), flag(PAUSED_SCALE_OUT)
+    paused, scale_in, scale_out = (flag(name) for name in _FLAGS)
     pin, pinned = stated(PINNED_REPLICAS), None
     if pin is not None:
-        pinned = int(pin[1]) if pin[1].isdecimal() and pin[1].isascii() else None
-        if pinned is None or not 1 <= pinned <= 100_000:
+        meant = pin[1] if _is_count(pin[1]) else _of_role(pin[1], role, _is_count)
+        if meant is None:
             problems.append(f"paused, as {pin[0]} is no count of at least 1: {pin[1][:40]!r}")
-            pinned = None
+        elif meant not in _NO:
+            pinned = int(meant)
     return Pauses(paused or bool(problems), scale_in, scale_out, pinned, tuple(problems))
+
+
+def _of_role(text: str, role: Role | None, fits: Callable[[str], bool]) -> str | None:
+    """Return what `prefill=4,decode` says of a role: "no" where it speaks of others; `None`: unreadable."""
+    said: dict[str, str] = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        said[name.strip()] = value.strip()
+    if role is None or not set(said) <= set(Role) or not all(map(fits, said.values())):
+        return None
+    return said.get(role.value, "no")
+
+
+def _is_count(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) < 10 and 1 <= int(text) <= MOST_REPLICAS
+
+
+def _nearest(key: str) -> str:
+    known = (PINNED_REPLICAS,) if key.startswith(f"{PREFIX}/pin") else _FLAGS
+    return get_close_matches(key, known, n=1, cutoff=0.0)[0]

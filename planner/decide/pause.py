@@ -13,7 +13,8 @@ def pause(proposal: Proposal, context: Context) -> Verdict:
     for role in proposal.counts:
         pool = context.observation.pools[role]
         if pool.paused:
-            changes.append(Change(role, pool.desired, Reason.PAUSED, f"held at {pool.desired}: paused"))
+            why = f" ({pool.why})" if pool.why else ""
+            changes.append(Change(role, pool.desired, Reason.PAUSED, f"held at {pool.desired}: paused{why}"))
         elif pool.pinned_replicas is not None:
             pinned = pool.pinned_replicas
             changes.append(Change(role, pinned, Reason.PINNED, f"pinned to {pinned}"))

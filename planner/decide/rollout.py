@@ -1,6 +1,7 @@
 """Leave a role alone while its owner replaces pods: counts read during a rollout mislead."""
 
 from models.decision import Reason
+from models.values import Role
 from planner.decide.guard import Change, Context, Proposal, Verdict, adjust
 
 
@@ -14,6 +15,11 @@ def rollout(proposal: Proposal, context: Context) -> Verdict:
     result, adjustments = adjust(
         "rollout",
         proposal,
-        [Change(r, context.current(r), Reason.ROLLOUT, "held: rollout in progress") for r in rolling],
+        [Change(r, context.current(r), Reason.ROLLOUT, _sentence(r, context)) for r in rolling],
     )
     return result.lock(rolling), adjustments
+
+
+def _sentence(role: Role, context: Context) -> str:
+    why = context.observation.pools[role].why
+    return f"held: rollout in progress{f' ({why})' if why else ''}"
