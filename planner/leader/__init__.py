@@ -1,0 +1,1 @@
+"""Let one of several processes act: hold a Lease, and change nothing without it."""
