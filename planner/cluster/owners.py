@@ -18,7 +18,7 @@ def resolve(cluster: Cluster, role: Role, target: PoolTarget) -> Found:
     Asks for the owner and its Scale; for a Dynamo component for its graph, its adapter and the adapter's
     Scale. Raises ClusterError where the server refuses (403 among them) or does not answer.
     """
-    owner = _read(cluster, target.owner)
+    owner = read_owner(cluster, target.owner)
     if owner is None:
         return Unresolved(
             Lacking.ABSENT,
@@ -127,7 +127,7 @@ def _adapter(cluster: Cluster, graph: ObjectRef, component: Component) -> Manife
     )
 
 
-def _read(cluster: Cluster, of: ObjectRef) -> Manifest | None:
+def read_owner(cluster: Cluster, of: ObjectRef) -> Manifest | None:
     """Read an owner; of Dynamo's kinds in an older or newer version where the stated one does not answer."""
     versions = _versions(of.api_version) if of.kind in (GRAPH, ADAPTER) else (of.api_version,)
     for version in versions:
