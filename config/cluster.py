@@ -19,6 +19,7 @@ CONNECT_S, READ_S = 10.0, 60.0
 FIELD_MANAGER = "headgate"
 # A watch is asked for anew after this time, which also bounds how late `stopped` is noticed.
 WATCH_S = 30
+SLACK_S = 10.0
 GONE, NOT_FOUND = 410, 404
 
 
@@ -155,12 +156,19 @@ class KubernetesCluster:
         return True
 
     def watch(
-        self, api_version: str, kind: str, namespace: str, labels: str, stopped: Callable[[], bool]
+        self,
+        api_version: str,
+        kind: str,
+        namespace: str,
+        labels: str,
+        stopped: Callable[[], bool],
+        current: Callable[[], None] = lambda: None,
     ) -> Iterator[tuple[str, Manifest]]:
         """Yield (ADDED | MODIFIED | DELETED, object): what is there, then each change, until `stopped`.
 
         A stream that ends is taken up where it ended; where it was cut off, or the server has forgotten that
-        place (410), all is read again, and what vanished meanwhile is yielded as DELETED.
+        place (410), all is read again, and what vanished meanwhile is yielded as DELETED. `current` is called
+        when all that was there has been yielded, and every WATCH_S while nothing happens.
         """
         from kubernetes.client.exceptions import ApiException
         from kubernetes.watch import Watch
@@ -173,6 +181,7 @@ class KubernetesCluster:
             if version is None:
                 items, version = self._list(resource, namespace, labels)
                 yield from _differences(known, items)
+                current()
             watcher = Watch()
             try:
                 for change, found in self._stream(watcher, resource, namespace, labels, version):
@@ -180,12 +189,13 @@ class KubernetesCluster:
                     if change == "DELETED":
                         known.pop(found["metadata"]["name"], None)
                     elif change in ("ADDED", "MODIFIED"):
-                        known[found["metadata"]["name"]] = found
+                        known[found["metadata"]["name"]] = _named_only(found)
                     else:
                         continue  # a bookmark: only the place
                     yield change, found
                     if stopped():
                         return
+                current()
             except ApiException as error:
                 if error.status != GONE:
                     raise self._error(error, f"watching {kind} in {namespace}") from None
@@ -204,7 +214,7 @@ class KubernetesCluster:
             serialize=False,
             timeout_seconds=WATCH_S,
             # A stream that is silent for longer than the server may leave it open is dead.
-            _request_timeout=(self._patience[0], WATCH_S + self._patience[1]),
+            _request_timeout=(self._patience[0], WATCH_S + SLACK_S),
         ):
             yield event["type"], event["raw_object"]
 
@@ -292,5 +302,12 @@ def _differences(known: dict[str, Manifest], items: list[Manifest]) -> Iterator[
         yield "DELETED", known.pop(name)
     for name, item in found.items():
         change = "MODIFIED" if name in known else "ADDED"
-        known[name] = item
+        known[name] = _named_only(item)
         yield change, item
+
+
+def _named_only(found: Manifest) -> Manifest:
+    """Return what is needed to tell that an object is gone; a namespace of pods fills much memory."""
+    kept = ("name", "namespace", "uid", "labels", "resourceVersion")
+    metadata = {key: found["metadata"][key] for key in kept if key in found["metadata"]}
+    return {"apiVersion": found.get("apiVersion"), "kind": found.get("kind"), "metadata": metadata}

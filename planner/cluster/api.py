@@ -6,8 +6,8 @@ from typing import Any, Protocol
 Manifest = dict[str, Any]
 
 
-class Cluster(Protocol):
-    """Read, change and watch objects; every call may raise ClusterError, with the status of the answer."""
+class Reader(Protocol):
+    """Read objects; every call may raise ClusterError, with the status of the answer."""
 
     def get(
         self, api_version: str, kind: str, name: str, namespace: str, subresource: str = ""
@@ -18,6 +18,10 @@ class Cluster(Protocol):
     def find(self, api_version: str, kind: str, namespace: str, labels: str = "") -> list[Manifest]:
         """Return the objects of a kind that carry the labels (`key=value,key=value`)."""
         ...
+
+
+class Cluster(Reader, Protocol):
+    """Read, change and watch objects; every call may raise ClusterError, with the status of the answer."""
 
     def create(self, manifest: Mapping[str, Any], dry_run: bool = False) -> Manifest:
         """Create an object and return it as the server keeps it; a dry run is checked and not kept."""
@@ -42,7 +46,17 @@ class Cluster(Protocol):
         ...
 
     def watch(
-        self, api_version: str, kind: str, namespace: str, labels: str, stopped: Callable[[], bool]
+        self,
+        api_version: str,
+        kind: str,
+        namespace: str,
+        labels: str,
+        stopped: Callable[[], bool],
+        current: Callable[[], None] = lambda: None,
     ) -> Iterator[tuple[str, Manifest]]:
-        """Yield (ADDED | MODIFIED | DELETED, object): what is there, then each change, until `stopped`."""
+        """Yield (ADDED | MODIFIED | DELETED, object): what is there, then each change, until `stopped`.
+
+        `current` is called whenever all that was there a moment ago has been yielded: after what is there at
+        the start, and from time to time while nothing happens. Of what is DELETED only metadata is sure.
+        """
         ...

@@ -63,12 +63,18 @@ class CountedCluster:
             return self._cluster.delete(api_version, kind, name, namespace)
 
     def watch(
-        self, api_version: str, kind: str, namespace: str, labels: str, stopped: Callable[[], bool]
+        self,
+        api_version: str,
+        kind: str,
+        namespace: str,
+        labels: str,
+        stopped: Callable[[], bool],
+        current: Callable[[], None] = lambda: None,
     ) -> Iterator[tuple[str, Manifest]]:
         """Yield changes of objects."""
         self._count("watch", _OK)
         try:
-            yield from self._cluster.watch(api_version, kind, namespace, labels, stopped)
+            yield from self._cluster.watch(api_version, kind, namespace, labels, stopped, current)
         except ClusterError as error:
             self._count("watch", error.status)
             raise

@@ -7,18 +7,18 @@ from typing import Any
 from models.target import ObjectRef, PoolTarget
 from models.values import Role
 from planner.cluster import dynamo, gpus, rollouts
-from planner.cluster.api import Cluster, Manifest
+from planner.cluster.api import Manifest, Reader
 from planner.cluster.dynamo import ADAPTER, GRAPH, Component
 from planner.cluster.scalable import SCALE, Change, Found, Lacking, Scalable, Unresolved
 
 
-def resolve(cluster: Cluster, role: Role, target: PoolTarget) -> Found:
+def resolve(cluster: Reader, role: Role, target: PoolTarget) -> Found:
     """Return what is scaled for a role, as the server holds it now; a target that cannot be is a value.
 
     Asks for the owner and its Scale; for a Dynamo component for its graph, its adapter and the adapter's
     Scale. Raises ClusterError where the server refuses (403 among them) or does not answer.
     """
-    owner = read_owner(cluster, target.owner)
+    owner = _read(cluster, target.owner)
     if owner is None:
         return Unresolved(
             Lacking.ABSENT,
@@ -58,7 +58,7 @@ def resolve(cluster: Cluster, role: Role, target: PoolTarget) -> Found:
     )
 
 
-def _component(cluster: Cluster, role: Role, target: PoolTarget, graph: Manifest) -> Found:
+def _component(cluster: Reader, role: Role, target: PoolTarget, graph: Manifest) -> Found:
     component = dynamo.component_of(graph, role, target.component)
     if isinstance(component, Unresolved):
         return component
@@ -102,7 +102,7 @@ def _component(cluster: Cluster, role: Role, target: PoolTarget, graph: Manifest
     )
 
 
-def _adapter(cluster: Cluster, graph: ObjectRef, component: Component) -> Manifest | Unresolved | None:
+def _adapter(cluster: Reader, graph: ObjectRef, component: Component) -> Manifest | Unresolved | None:
     """Return a component's scaling adapter; `None` where it has none and the graph holds its replicas."""
     if component.adapted is False:
         return None
@@ -127,7 +127,7 @@ def _adapter(cluster: Cluster, graph: ObjectRef, component: Component) -> Manife
     )
 
 
-def read_owner(cluster: Cluster, of: ObjectRef) -> Manifest | None:
+def _read(cluster: Reader, of: ObjectRef) -> Manifest | None:
     """Read an owner; of Dynamo's kinds in an older or newer version where the stated one does not answer."""
     versions = _versions(of.api_version) if of.kind in (GRAPH, ADAPTER) else (of.api_version,)
     for version in versions:
@@ -141,7 +141,7 @@ def _versions(first: str) -> tuple[str, ...]:
     return (first, *(version for version in dynamo.VERSIONS if version != first))
 
 
-def _scale(cluster: Cluster, of: ObjectRef) -> Manifest | None:
+def _scale(cluster: Reader, of: ObjectRef) -> Manifest | None:
     return cluster.get(of.api_version, of.kind, of.name, of.namespace, SCALE)
 
 

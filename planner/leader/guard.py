@@ -85,10 +85,16 @@ class LeasedCluster:
         return self._cluster.delete(api_version, kind, name, namespace)
 
     def watch(
-        self, api_version: str, kind: str, namespace: str, labels: str, stopped: Callable[[], bool]
+        self,
+        api_version: str,
+        kind: str,
+        namespace: str,
+        labels: str,
+        stopped: Callable[[], bool],
+        current: Callable[[], None] = lambda: None,
     ) -> Iterator[tuple[str, Manifest]]:
         """Yield changes of objects."""
-        return self._cluster.watch(api_version, kind, namespace, labels, stopped)
+        return self._cluster.watch(api_version, kind, namespace, labels, stopped, current)
 
     def _check(self, dry_run: bool) -> None:
         if not dry_run and not self._leading():

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -53,6 +53,15 @@ class PoolSource(Protocol):
 
     def pools(self, now_s: float) -> Mapping[Role, PoolState]:
         """Return the pools per role; raises ObserveError when they cannot be seen."""
+        ...
+
+
+@runtime_checkable
+class Doubting(Protocol):
+    """Say what the last look at the pools lacked; an optional power of a PoolSource."""
+
+    def gaps(self) -> tuple[Gap, ...]:
+        """Return what was missing besides counts."""
         ...
 
 
@@ -133,6 +142,7 @@ class PrometheusObserver:
         )
         gaps += [] if unread is None else [unread]
         gaps += self._noted()
+        gaps += self._pools.gaps() if isinstance(self._pools, Doubting) else ()
         known = [s.at_s for s in seen.values() if s.at_s is not None and s.complete]
         return Observation(
             at_s=now_s,

@@ -59,7 +59,13 @@ class LeaseServer:
         return True
 
     def watch(
-        self, api_version: str, kind: str, namespace: str, labels: str, stopped: Callable[[], bool]
+        self,
+        api_version: str,
+        kind: str,
+        namespace: str,
+        labels: str,
+        stopped: Callable[[], bool],
+        current: Callable[[], None] = lambda: None,
     ) -> Iterator[tuple[str, Manifest]]:
         raise NotImplementedError
 
