@@ -168,14 +168,15 @@ class JournalSettings(Section):
     rotate_bytes: Count = Field(
         default=_JOURNAL.rotate_bytes,
         ge=10_000,
-        description='Size at which a file is closed and a new one begun, in bytes, such as "100M". The '
-        "default holds about a week of one deployment at one tick a minute.",
+        description='Size at which a file is closed and compressed and a new one begun, in bytes, such as "10M". '
+        "The default holds about three hours of one deployment at a tick every 15 seconds, compressed 2 MB.",
     )
     keep_files: Count = Field(
         default=_JOURNAL.keep_files,
         ge=1,
         le=10_000,
-        description="Files kept; the oldest goes when one more begins.",
+        description="Files kept; the oldest goes when one more begins. The default keeps about four weeks of "
+        "one deployment, and a day at least of thirty.",
     )
 
     def to_policy(self) -> JournalPolicy:

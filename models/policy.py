@@ -307,8 +307,8 @@ class PrometheusPolicy:
 
 @dataclass(frozen=True, slots=True)
 class JournalPolicy:
-    """Say where records are kept: a file is closed at `rotate_bytes`, and the oldest of `keep_files` goes."""
+    """Say where records are kept: the last `keep_files` files of `rotate_bytes`, compressed once full."""
 
     directory: str
-    rotate_bytes: int = 100_000_000
-    keep_files: int = 30
+    rotate_bytes: int = 10_000_000
+    keep_files: int = 200

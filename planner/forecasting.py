@@ -209,13 +209,21 @@ class Forecasting:
         return SignalForecast(
             levels=self._policy.levels,
             offsets_s=tuple(self._offsets_s.tolist()),
-            paths=tuple(map(tuple, said.quantiles.tolist())),
+            paths=rounded(said.quantiles),
             model=said.model,
             why=fit.why,
             recent_peak=peak,
             fallback=fallback,
             coverage=fit.coverage,
         )
+
+
+def rounded(quantiles: Floats) -> tuple[tuple[float, ...], ...]:
+    """Return paths to five significant digits: a thousandth of what they are accurate to.
+
+    They are the bulk of a Record, and a digit that says nothing does not compress.
+    """
+    return tuple(tuple(float(f"{value:.5g}") for value in path) for path in quantiles.tolist())
 
 
 def _grid(policy: ForecastPolicy) -> Floats:

@@ -1,40 +1,124 @@
-"""Write one record as one line of JSON, and read it back."""
+"""Write one record as one line of JSON, and read it back; or only in what it differs from one before."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from models import codec
 from models.decision import Record
 from models.errors import StateError
+from planner.record.difference import applied, difference
 
 SCHEMA = "headgate/record/v1"
 _FAMILY = "headgate/record/"
+LIKE = "headgate/record-like/v1"
+_LIKE_FAMILY = "headgate/record-like/"
+GAP = "headgate/records-lost/v1"
+
+Body = Mapping[str, Any]
 
 
 class BrokenLineError(ValueError):
     """Report a line that is no record: cut off, or changed since it was written."""
 
 
+def body_of(record: Record) -> Body:
+    """Return the record as plain data, with its schema."""
+    return {"schema": SCHEMA, **codec.to_plain(record)}
+
+
 def to_line(record: Record) -> str:
     """Return the record as JSON on one line, without the line's end."""
-    body = {"schema": SCHEMA, **codec.to_plain(record)}
+    return dumped(body_of(record))
+
+
+def to_line_like(body: Body, before: Body) -> str | None:
+    """Return a line that holds in what a record differs from one of the same deployment before.
+
+    `None` where that would say little less than the record itself.
+    """
+    changes = difference(before, body)
+    if changes is None:
+        return None
+    line = dumped(
+        {
+            "schema": LIKE,
+            "tick_id": body["tick_id"],
+            "deployment": body["deployment"],
+            "like": before["tick_id"],
+            "changes": changes,
+        }
+    )
+    return line if 2 * len(line) < len(dumped(before)) else None
+
+
+def to_gap(lost: int, from_s: float, until_s: float, why: str) -> str:
+    """Return a line that tells of records that could not be written."""
+    return dumped({"schema": GAP, "lost": lost, "from_s": from_s, "until_s": until_s, "why": why})
+
+
+def dumped(body: Body) -> str:
+    """Return plain data as JSON on one line."""
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def from_line(line: str) -> Record:
-    """Return the record of a line.
+    """Return the record of a line that holds a whole one.
 
     Raises BrokenLineError for a line that is no whole record, StateError for a newer schema.
     """
-    try:
-        body = json.loads(line)
-    except ValueError:
-        raise BrokenLineError("is cut off or not JSON") from None
-    schema = body.pop("schema", None) if isinstance(body, dict) else None
-    if not isinstance(schema, str) or not schema.startswith(_FAMILY):
-        raise BrokenLineError("is no record")
-    if schema != SCHEMA:
-        raise StateError(f"a record of schema {schema}, newer than {SCHEMA}: upgrade headgate to read it")
-    try:
-        return codec.from_plain(Record, body)
-    except ValueError as error:
-        raise BrokenLineError(f"is no whole record: {error}") from None
+    return Unfolding().record(line)
+
+
+class Unfolding:
+    """Read the lines of one file in order, those too that only say in what they differ from one before."""
+
+    def __init__(self) -> None:
+        """Begin a file."""
+        self._whole: dict[str, Body] = {}
+
+    def record(self, line: str) -> Record:
+        """Return the record of a line.
+
+        Raises BrokenLineError for a line that is no record, or whose record before cannot be read;
+        StateError for a newer schema.
+        """
+        try:
+            body = json.loads(line)
+        except ValueError:
+            raise BrokenLineError("is cut off or not JSON") from None
+        schema = body.get("schema") if isinstance(body, dict) else None
+        if schema == GAP:
+            raise BrokenLineError(_gap(body))
+        if isinstance(schema, str) and schema.startswith(_LIKE_FAMILY):
+            body = self._unfolded(body, schema)
+        elif not isinstance(schema, str) or not schema.startswith(_FAMILY):
+            raise BrokenLineError("is no record")
+        elif schema != SCHEMA:
+            raise _newer(schema, SCHEMA)
+        else:
+            self._whole[str(body.get("deployment"))] = body
+        try:
+            return codec.from_plain(Record, {key: body[key] for key in body if key != "schema"})
+        except ValueError as error:
+            raise BrokenLineError(f"is no whole record: {error}") from None
+
+    def _unfolded(self, body: Body, schema: str) -> Body:
+        if schema != LIKE:
+            raise _newer(schema, LIKE)
+        before = self._whole.get(str(body.get("deployment")))
+        if before is None or before.get("tick_id") != body.get("like"):
+            raise BrokenLineError(f"differs from record {body.get('like')}, which cannot be read")
+        try:
+            found: Body = applied(before, body["changes"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise BrokenLineError(f"does not fit record {body['like']}: {error}") from None
+        return found
+
+
+def _newer(schema: str, known: str) -> StateError:
+    return StateError(f"a record of schema {schema}, newer than {known}: upgrade headgate to read it")
+
+
+def _gap(body: Body) -> str:
+    return f"{body.get('lost')} records before this line were lost: {body.get('why')}"

@@ -8,7 +8,8 @@ from pathlib import Path
 from models.decision import Record
 from models.errors import StateError
 from models.render.formats import moment
-from planner.record.journal import journal_files, read_journal
+from planner.record.journal import read_journal
+from planner.record.rotation import journal_files
 
 # A decision holds until the next one: a moment later than this after the last one is answered by none.
 STALE_S = 3600.0

@@ -15,10 +15,12 @@ from models.decision import Decision, Outcome, Record, Status
 from models.errors import StateError
 from models.policy import JournalPolicy
 from models.values import Role
-from planner.record.journal import Journal, journal_files, read_journal
-from planner.record.line import SCHEMA, to_line
+from planner.record.journal import Journal, read_journal
+from planner.record.line import GAP, LIKE, SCHEMA, to_line
 from planner.record.memory import Memory
+from planner.record.rotation import compress, journal_files, opened
 from tests import builders
+from tests.unit.record import telling
 
 DAY_S = 86_400.0
 NOON_S = datetime(2026, 11, 27, 12, tzinfo=UTC).timestamp()
@@ -70,10 +72,11 @@ def test_a_new_day_begins_a_new_file(tmp_path: Path) -> None:
     kept = journal(tmp_path)
     for i in range(3):
         kept.record(record(NOON_S + i * DAY_S, f"t{i}"))
+        kept.settle()
 
     assert [f.name for f in journal_files(tmp_path)] == [
-        "2026-11-27.000.jsonl",
-        "2026-11-28.000.jsonl",
+        "2026-11-27.000.jsonl.xz",
+        "2026-11-28.000.jsonl.xz",
         "2026-11-29.000.jsonl",
     ]
     assert ids(tmp_path) == ["t0", "t1", "t2"]
@@ -83,7 +86,8 @@ def test_a_full_file_is_followed_by_the_next_number(tmp_path: Path) -> None:
     size = len(to_line(record(tick="t00"))) + 1
     kept = journal(tmp_path, rotate_bytes=2 * size, keep_files=1000)
     for i in range(23):
-        kept.record(record(tick=f"t{i:02d}"))
+        kept.record(record(NOON_S + 60 * i, tick=f"t{i:02d}"))
+    kept.settle()
 
     files = journal_files(tmp_path)
     assert len(files) == 12
@@ -203,7 +207,9 @@ def test_a_full_disk_leaves_no_half_line_and_the_next_record_is_kept(
     assert "No space left on device" in trouble
     assert kept.trouble is None
     assert ids(tmp_path) == ["before", "after"]
-    assert all(line.record for line in read_journal(tmp_path))
+    gap = [line.problem for line in read_journal(tmp_path) if not line.record]
+    assert len(gap) == 1
+    assert gap[0].startswith("1 records before this line were lost: ")
 
 
 def test_a_device_that_is_really_full_is_told(tmp_path: Path) -> None:
@@ -272,3 +278,126 @@ def test_a_journal_of_a_newer_version_is_told_and_not_read_back(
         assert kept.last("shop") is None
 
     assert "newer" in caplog.text
+
+
+def quarter_minutes(minutes: float) -> list[Record]:
+    """Make records of ticks every 15 seconds: demand moves at each, the forecast once a minute."""
+    made = []
+    for i in range(round(4 * minutes)):
+        at_s = NOON_S + 15 * i
+        seen = builders.observation({"pages": 100.0 + i, "email": 20.0}, at_s=at_s)
+        expected = replace(builders.forecast({"pages": 100.0 + i // 4}, at_s=at_s), at_s=at_s)
+        made.append(replace(record(at_s, f"t{i}"), observation=seen, forecast=expected))
+    return made
+
+
+def schemas(folder: Path) -> list[str]:
+    found = []
+    for file in journal_files(folder):
+        with opened(file) as lines:
+            found += [json.loads(line)["schema"] for line in lines]
+    return found
+
+
+def test_between_two_minutes_a_line_says_only_what_changed_and_reads_back_whole(tmp_path: Path) -> None:
+    kept, written = journal(tmp_path), quarter_minutes(3)
+    for one in written:
+        kept.record(one)
+
+    assert schemas(tmp_path) == [SCHEMA, LIKE, LIKE, LIKE] * 3
+    assert [line.record for line in read_journal(tmp_path)] == written
+    assert kept.last("shop") == written[-1]
+
+
+@pytest.mark.parametrize(
+    "news",
+    [
+        {"outcome": Outcome(Status.HELD)},
+        {"config_digest": "sha256:other"},
+        {"decision": Decision({Role.PREFILL: 2, Role.DECODE: 1}, {}, {Role.PREFILL: 3, Role.DECODE: 1})},
+        {"decision": Decision({Role.PREFILL: 3, Role.DECODE: 1}, {}, {Role.PREFILL: 2, Role.DECODE: 1})},
+    ],
+)
+def test_a_record_that_says_something_new_is_written_whole(tmp_path: Path, news: dict[str, object]) -> None:
+    kept, (first, second, *_) = journal(tmp_path), quarter_minutes(1)
+    kept.record(first)
+    kept.record(replace(second, **news))  # type: ignore[arg-type]
+
+    assert schemas(tmp_path) == [SCHEMA, SCHEMA]
+
+
+def test_every_file_can_be_read_without_the_others(tmp_path: Path) -> None:
+    kept, written = journal(tmp_path, rotate_bytes=20_000, keep_files=1000), quarter_minutes(5)
+    for one in written:
+        kept.record(one)
+    kept.settle()
+
+    files = journal_files(tmp_path)
+    assert len(files) > 2
+    assert [line.record for file in files for line in read_journal(file)] == written
+
+
+def test_a_line_whose_whole_record_was_changed_is_reported(tmp_path: Path) -> None:
+    kept, written = journal(tmp_path), quarter_minutes(1)
+    for one in written[:2]:
+        kept.record(one)
+    file = journal_files(tmp_path)[0]
+    file.write_text(file.read_text().replace('"tick_id":"t0"', '"tick_id":"x0"', 1))
+
+    assert [line.problem for line in read_journal(tmp_path)] == [
+        "",
+        "differs from record t0, which cannot be read",
+    ]
+
+
+def test_after_a_lost_whole_record_the_next_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost: list[int] = []
+    kept, written = Journal(JournalPolicy(str(tmp_path)), lambda: lost.append(1)), quarter_minutes(2)
+    for one in written[:4]:
+        kept.record(one)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", full)
+        for one in written[4:6]:
+            kept.record(one)
+    for one in written[6:]:
+        kept.record(one)
+
+    assert len(lost) == 2
+    assert schemas(tmp_path) == [SCHEMA, LIKE, LIKE, LIKE, GAP, SCHEMA, LIKE]
+    assert [line.record for line in read_journal(tmp_path) if line.record] == written[:4] + written[6:]
+
+
+def test_a_compression_that_was_cut_off_is_done_anew_and_loses_nothing(tmp_path: Path) -> None:
+    kept = journal(tmp_path)
+    kept.record(record(NOON_S, "old"))
+    kept.record(record(NOON_S + DAY_S, "new"))
+    kept.settle()
+    old = journal_files(tmp_path)[0]
+    plain = old.with_suffix("")
+    with opened(old) as packed:
+        plain.write_bytes(packed.read())
+    (tmp_path / f".{plain.name}.part").write_bytes(b"half")
+    assert ids(tmp_path) == ["old", "new"]
+
+    compress(tmp_path)
+
+    assert [f.name for f in journal_files(tmp_path)] == [old.name, "2026-11-28.000.jsonl"]
+    assert not plain.exists()
+    assert ids(plain) == ["old"]
+
+
+def test_a_day_of_quarter_minutes_stays_within_twenty_megabytes(tmp_path: Path) -> None:
+    """An hour of two roles and three classes, every figure as long as figures of a scaler are."""
+    kept = journal(tmp_path, rotate_bytes=2_000_000)
+    for one in telling.records(240):
+        kept.record(one)
+    kept.settle()
+    (tmp_path / "2026-11-29.000.jsonl").touch()
+    compress(tmp_path)
+
+    day_bytes = 24 * sum(file.stat().st_size for file in journal_files(tmp_path))
+    assert day_bytes < 20_000_000

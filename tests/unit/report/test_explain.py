@@ -11,8 +11,8 @@ from models.decision import Record
 from models.errors import HeadgateError
 from models.values import Role
 from planner.cli import headgate
-from planner.record.journal import journal_files
 from planner.record.line import to_line
+from planner.record.rotation import journal_files
 from tests import builders
 from tests.unit.report.journals import SETTING, decided, write
 
