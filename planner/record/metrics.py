@@ -36,6 +36,9 @@ class Metrics:
 
         self.registry: CollectorRegistry = CollectorRegistry()
         self._ticks = self._counter("headgate_ticks", "Ticks, by what came of them.", "deployment", "status")
+        self._leader = self._gauge("headgate_leader", "1: this process leads, 0: it stands by.")
+        # Who stands in no election leads.
+        self._leader.set(1)
         self._ticked = self._gauge(
             "headgate_last_tick_timestamp_seconds", "When the last tick was made.", "deployment"
         )
@@ -143,6 +146,10 @@ class Metrics:
         """Count a demotion; a listener of what changes from record to record."""
         if notice.event is Event.FORECAST_DEMOTED:
             self._demoted.labels(record.deployment, notice.request_class, notice.signal.value).inc()
+
+    def lead(self, leading: bool) -> None:
+        """Show whether this process leads; a listener of the election."""
+        self._leader.set(leading)
 
     def serve(self, address: str) -> Callable[[], None]:
         """Serve /metrics at HOST:PORT from now on; return what ends that.

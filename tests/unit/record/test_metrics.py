@@ -70,7 +70,7 @@ def scraped(metrics: Metrics) -> dict[str, float]:
     found = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            assert sample.labels["deployment"] == "shop"
+            assert sample.labels.get("deployment", "shop") == "shop"
             rest = [v for k, v in sample.labels.items() if k not in ("deployment", "class", "signal")]
             found[" ".join([sample.name, *rest])] = sample.value
     return found
@@ -93,6 +93,16 @@ def test_a_scrape_shows_the_last_record() -> None:
     assert seen["headgate_forecast_fitted_timestamp_seconds"] == 1_700_000_000.0
     assert seen["headgate_forecast_fit_held_up"] == 0
     assert seen["headgate_forecast_demotions_total"] == 0
+
+
+def test_who_stands_in_no_election_leads_and_an_election_is_heard() -> None:
+    metrics = Metrics()
+    seen = [scraped(metrics)["headgate_leader"]]
+    for leading in (False, True):
+        metrics.lead(leading)
+        seen.append(scraped(metrics)["headgate_leader"])
+
+    assert seen == [1, 0, 1]
 
 
 def test_a_share_of_a_pool_is_shown_beside_the_need() -> None:
