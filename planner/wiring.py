@@ -6,6 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from config.access import kubernetes_access
+from config.cluster import KubernetesCluster
 from config.clusterstate import read_cluster_state
 from config.dynamo_profile import read_folder
 from config.loading import Loaded, load
@@ -20,19 +22,23 @@ from models.errors import ArtifactError, ConfigError
 from models.gpu_pool import GpuPool, Membership, within_pool
 from models.observation import Gap
 from models.policy import Mode, PlanPolicy, TickPolicy
+from models.target import PoolTarget
 from models.topology import Topology
 from models.values import Role
 from models.version import VERSION
+from planner.cluster.api import Reader
 from planner.engines import equip_all, equipped
 from planner.fitting import Fitter
 from planner.forecasting import Forecasting
 from planner.history import MINUTE_S
 from planner.observe.backlogs import BacklogQuery, WithBacklogs
+from planner.observe.kubernetes import KubernetesPools
 from planner.observe.live import PoolSource, PrometheusObserver, Target
 from planner.observe.past import PrometheusHistory
 from planner.observe.preflight import missing_series
 from planner.observe.prometheus import PrometheusServer
 from planner.observe.statefile import AtFloors, StateFile
+from planner.observe.watched import WatchedCluster
 from planner.ports import Observer
 from planner.record.setting import Setting
 from planner.sharing import Seat, seats
@@ -154,8 +160,54 @@ class Live:
     check: Callable[[float], tuple[Gap, ...]]
 
 
-def live(chosen: Deployment, cluster_state: Path | None, fitter: Fitter | None = None) -> Live:
-    """Wire a deployment to its Prometheus, its pools to a file that states them (`None`: at their floors).
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """Hold a cluster, what its objects are read from, and the namespace of targets that state none.
+
+    `reader` is the cluster itself, for one look, or watches of it, for many.
+    """
+
+    cluster: KubernetesCluster
+    reader: Reader
+    namespace: str
+
+    def targets(self, chosen: Deployment) -> dict[Role, PoolTarget]:
+        """Return whose replicas each pool of a deployment is; empty where the configuration does not say."""
+        return {role: target.placed(self.namespace) for role, target in chosen.settings.targets().items()}
+
+
+def has_targets(chosen: Deployment) -> bool:
+    """Say whether the configuration names the objects of a cluster that hold the deployment's pools."""
+    return bool(chosen.settings.targets())
+
+
+def connect(
+    kubeconfig: Path | None = None,
+    context: str | None = None,
+    namespace: str | None = None,
+    watching: bool = False,
+) -> Connected:
+    """Reach the cluster that kubectl would; `watching` answers reads from watches that begin when needed.
+
+    Raises ConfigError where no cluster is named, ClusterError where it does not answer.
+    """
+    access = kubernetes_access(kubeconfig, context)
+    cluster = KubernetesCluster(access)
+    reader = WatchedCluster(cluster) if watching else cluster
+    return Connected(cluster, reader, namespace or access.namespace)
+
+
+def live(
+    chosen: Deployment,
+    cluster_state: Path | None,
+    fitter: Fitter | None = None,
+    connected: Connected | None = None,
+) -> Live:
+    """Wire a deployment to its Prometheus and its pools to what knows them.
+
+    That is `cluster_state`, a file that states them; without one the objects of a `connected` cluster that
+    the configuration names as targets; without both pools stand at their floors. Connect once with
+    `connect(..., watching=True)` for all deployments of a process that ticks, and without for one look.
 
     Without a `fitter` a tick makes the fits that are due itself.
 
@@ -168,6 +220,9 @@ def live(chosen: Deployment, cluster_state: Path | None, fitter: Fitter | None =
     names = read_metrics(access.preset, chosen.loaded.path.parent)
     target = Target(chosen.model, chosen.settings.matches(), access.labels)
     pools: PoolSource = AtFloors({role: pool.min_replicas for role, pool in plan.pools.items()})
+    targets = {} if connected is None else connected.targets(chosen)
+    if connected is not None and targets:
+        pools = KubernetesPools(connected.reader, targets)
     if cluster_state is not None:
         read = partial(read_cluster_state, cluster_state, chosen.name)
         pools = StateFile(read, frozenset(plan.pools))

@@ -32,3 +32,18 @@ def output_option(*formats: str) -> Callable[[Command], Command]:
     return click.option(
         "-o", "--output", type=click.Choice(formats), default=formats[0], show_default=True, help="Format."
     )
+
+
+def cluster_options(function: Command) -> Command:
+    """Add -n, --context and --kubeconfig, as kubectl has them."""
+    for option in (
+        click.option(
+            "--kubeconfig", type=FILE, help="Default: KUBECONFIG, ~/.kube/config, the pod's own account."
+        ),
+        click.option("--context", help="Context of the kubeconfig; default: the current one."),
+        click.option(
+            "-n", "--namespace", help="Namespace of targets that state none; default: the context's."
+        ),
+    ):
+        function = option(function)
+    return function

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from config.commandline import FILE, Quantity
-from planner.commands.options import config_option, output_option, profile_option
+from planner.commands.options import cluster_options, config_option, output_option, profile_option
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,9 +19,12 @@ if TYPE_CHECKING:
     from models.observation import Gap
     from planner.commands.recommended import Answer
     from planner.recommend import Asked, Recommendation
-    from planner.wiring import Deployment, Live
+    from planner.wiring import Connected, Deployment, Live
 
 CHANGE, HELD = 3, 4
+_AT_FLOORS = (
+    "taken at their floors, settled; for the real ones name each pool's `target`, or say --cluster-state"
+)
 _FIRST_YEAR = 2000
 # The default is what a running planner keeps (planner.history.SPAN_S), so that a restart forgets nothing.
 _HISTORY = Quantity("duration", 0.0, 366 * 86_400.0)
@@ -55,7 +58,13 @@ class Moment(click.ParamType[float]):
 @config_option
 @profile_option
 @click.option("--at", type=Moment(), help="Moment to look at, RFC 3339, such as 2026-11-27T09:30:00Z. [now]")
-@click.option("--cluster-state", type=FILE, help="YAML or JSON with the pools; default: all at their floors.")
+@click.option(
+    "--cluster-state",
+    type=FILE,
+    help="YAML or JSON with the pools; default: the cluster's, where the configuration names targets, else "
+    "all at their floors.",
+)
+@cluster_options
 @click.option("--history", type=_HISTORY, default="28d", show_default=True, help="How much to read back.")
 @click.option("--exit-code", is_flag=True, help="Exit 3 when a change is recommended, 4 when held.")
 @click.option("--report", type=FILE, help="HTML report to write as well.")
@@ -66,6 +75,9 @@ def command(
     profile_path: Path | None,
     at: float | None,
     cluster_state: Path | None,
+    namespace: str | None,
+    context: str | None,
+    kubeconfig: Path | None,
     history: float,
     exit_code: bool,
     report: Path | None,
@@ -93,9 +105,15 @@ def command(
     # Who shares a pool with what is asked for is looked at too: it has a claim on the same GPUs.
     names = wiring.pool_mates(loaded, wanted[0]) if deployment else wanted
     chosen = {n: wiring.deployment(loaded, n, profile_path if n in wanted else None) for n in names}
-    lives = {name: wiring.live(each, cluster_state) for name, each in chosen.items()}
+    # What a cluster holds now says nothing of the past.
+    stated = cluster_state is not None or at is not None or not any(map(wiring.has_targets, chosen.values()))
+    connected = None if stated else _connected(kubeconfig, context, namespace)
+    lives = {name: wiring.live(each, cluster_state, None, connected) for name, each in chosen.items()}
     made = recommend_together(now_s if at is None else at, _asked(chosen, lives, at is not None), history)
-    answers = [_answer(name, made[name], lives[name], cluster_state) for name in wanted]
+    seen = {name for name, each in chosen.items() if connected is not None and wiring.has_targets(each)}
+    answers = [
+        _answer(name, made[name], lives[name], cluster_state is not None or name in seen) for name in wanted
+    ]
     if not any(each.made for each in answers):
         raise ObserveError(answers[0].error)
     if report is not None:
@@ -128,7 +146,17 @@ def _asked(chosen: Mapping[str, Deployment], lives: Mapping[str, Live], past: bo
     }
 
 
-def _answer(name: str, made: Recommendation | ObserveError, live: Live, cluster_state: Path | None) -> Answer:
+def _connected(kubeconfig: Path | None, context: str | None, namespace: str | None) -> Connected:
+    from models.errors import ConfigError
+    from planner import wiring
+
+    try:
+        return wiring.connect(kubeconfig, context, namespace)
+    except ConfigError as error:
+        raise ConfigError(f"{error}, or state the pools with --cluster-state FILE") from None
+
+
+def _answer(name: str, made: Recommendation | ObserveError, live: Live, pools_known: bool) -> Answer:
     """Return one deployment's answer with all that is unknown."""
     from models.errors import ObserveError
     from models.observation import Gap
@@ -137,8 +165,8 @@ def _answer(name: str, made: Recommendation | ObserveError, live: Live, cluster_
     if isinstance(made, ObserveError):
         return Answer(name, None, error=str(made))
     extra = _missing(live, made)
-    if cluster_state is None:
-        extra += (Gap("pools", "taken at their floors, settled; say --cluster-state FILE for the real ones"),)
+    if not pools_known:
+        extra += (Gap("pools", _AT_FLOORS),)
     return Answer(name, made, extra)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from models.errors import ClusterError
 from planner.cluster.api import Cluster, Manifest
 from planner.cluster.selectors import matches
-from planner.observe.watching import NOT_FOUND, Watched
+from planner.observe.watching import FORBIDDEN, NOT_FOUND, Watched
 
 Watch = Callable[[tuple[str, str, str]], Watched]
 
@@ -35,6 +35,9 @@ class WatchedCluster:
         except ClusterError as error:
             if error.status == NOT_FOUND:
                 return None
+            if error.status == FORBIDDEN:
+                # A Role that names objects grants `get` alone: then each look asks for the object.
+                return self._cluster.get(api_version, kind, name, namespace, subresource)
             raise
         found = next((each for each in every if each["metadata"]["name"] == name), None)
         if found is None or not subresource:

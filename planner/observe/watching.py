@@ -16,11 +16,11 @@ SILENT_S = 90.0
 # A server that is restarted is away for seconds. Counts of so long ago are told with their age.
 FAILING_S = 30.0
 BACKOFF_S = (1.0, 2.0, 5.0, 10.0)
-# A kind that the server does not know may be installed later.
-UNKNOWN_S = 120.0
+# A kind that the server does not know may be installed later, a verb granted.
+REFUSED_S = 60.0
 
-NOT_FOUND = 404
-_REFUSED = frozenset({401, 403, NOT_FOUND})
+FORBIDDEN, NOT_FOUND = 403, 404
+_REFUSED = frozenset({401, FORBIDDEN, NOT_FOUND})
 
 
 class Watched:
@@ -69,7 +69,7 @@ class Watched:
     def remark(self) -> str:
         """Say how old this is, where it is older than it should be; else empty."""
         with self._changed:
-            if self._error is None or self._heard_s is None:
+            if self._error is None or self._heard_s is None or self._error.status in _REFUSED:
                 return ""
             age_s = self._clock() - self._heard_s
             return f"what is known of {self._name} is {age_s:.0f} s old: {self._error}"
@@ -108,7 +108,7 @@ class Watched:
                 self._fail(error)
                 pause_s = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
                 failures += 1
-                self._stopped.wait(UNKNOWN_S if error.status == NOT_FOUND else pause_s)
+                self._stopped.wait(REFUSED_S if error.status in _REFUSED else pause_s)
 
     def _take(self, change: str, found: Manifest) -> None:
         name = found["metadata"]["name"]
