@@ -168,8 +168,9 @@ class JournalSettings(Section):
     rotate_bytes: Count = Field(
         default=_JOURNAL.rotate_bytes,
         ge=10_000,
-        description='Size at which a file is closed and compressed and a new one begun, in bytes, such as "10M". '
-        "The default holds about three hours of one deployment at a tick every 15 seconds, compressed 2 MB.",
+        description="Size at which a file is closed and compressed and a new one begun, in bytes, such as "
+        '"10M". The default holds about three hours of one deployment at a tick every 15 seconds, which '
+        "compressed are 2 MB.",
     )
     keep_files: Count = Field(
         default=_JOURNAL.keep_files,
