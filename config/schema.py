@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 from config.classes import ClassSettings, Name, class_problems, names_twice
 from config.engines import EngineSettings
 from config.money import PriceSettings, ReshapeSettings
+from config.nodes import NodesSettings, nodes_problems
 from config.perhardware import GpuBudget
 from config.pools import PoolsSettings
 from config.quantities import Duration, Place, Share, at_most, write_duration
@@ -129,6 +130,10 @@ class DeploymentSettings(Section):
     reshape: ReshapeSettings = Field(
         default_factory=ReshapeSettings, description="When another layout is proposed for a role."
     )
+    nodes: NodesSettings | None = Field(
+        default=None,
+        description="How nodes are had ahead of need. null: they follow pods that wait for one.",
+    )
     engine: EngineSettings = Field(
         default_factory=EngineSettings,
         description="What the engines do that the profile does not show: speculation, pre-emption, memory "
@@ -214,11 +219,19 @@ class DeploymentSettings(Section):
         plan = self.to_plan_policy(interval_s)
         return TickPolicy(
             deployment=self.name,
-            forecast=self.forecast.to_policy(plan.least_reach_s()),
+            forecast=self.forecast.to_policy(self.least_reach_s(interval_s)),
             plan=plan,
             decide=self.decide.to_policy(self.forecast.timezone),
             config_digest=config_digest,
+            nodes=None if self.nodes is None else self.nodes.to_policy(),
         )
+
+    def least_reach_s(self, interval_s: float) -> float:
+        """Return how far forecasts must reach: as pools start and drain, nodes made first where they are."""
+        plan = self.to_plan_policy(interval_s)
+        if self.nodes is None:
+            return plan.least_reach_s()
+        return max(plan.with_nodes_first(self.nodes.lead_s).least_reach_s(), self.nodes.hold_s)
 
     def matches(self) -> tuple[ClassMatch, ...]:
         """Return, in the order of the file, which requests belong to each class."""
@@ -268,8 +281,11 @@ class Settings(Section):
         problems += [(("gpu_pools", *where), sentence) for where, sentence in names_twice(self.gpu_pools)]
         problems += sharing_problems(self.gpu_pools, self.deployments)
         problems += [(("deployments", *where), sentence) for where, sentence in taken_twice(self.deployments)]
+        problems += [
+            (("deployments", *where), sentence) for where, sentence in nodes_problems(self.deployments)
+        ]
         for i, each in enumerate(self.deployments):
-            needed_s = each.to_plan_policy(self.interval_s).least_reach_s()
+            needed_s = each.least_reach_s(self.interval_s)
             if each.forecast.reach_s is not None and each.forecast.reach_s < needed_s:
                 sentence = (
                     f"does not span what the pools' start-up and drain need ({write_duration(needed_s)})"

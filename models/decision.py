@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from models.gpu_pool import PoolShare
+from models.nodes import NodesReport
 from models.observation import Observation
 from models.prediction import Forecast
 from models.readiness import Readiness
@@ -208,7 +209,8 @@ class Record:
 
     `readiness` holds the start-up times that were planned with; a role that is absent had its stated ones.
     `share` is what the deployment got of the pool of GPUs that it shares with others (`None`: it has none),
-    `burn_rate` how fast the promise's error budget may be spent at this moment.
+    `burn_rate` how fast the promise's error budget may be spent at this moment, `nodes` what came of having
+    nodes ahead of need (`None`: nobody asked for that).
     """
 
     tick_id: str
@@ -224,3 +226,4 @@ class Record:
     readiness: Mapping[Role, Readiness] = field(default_factory=dict)
     share: PoolShare | None = None
     burn_rate: float = 1.0
+    nodes: NodesReport | None = None

@@ -2,10 +2,11 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from models.calendar import PLAIN, Calendar
+from models.nodes import NodesPolicy
 from models.stock import GpuLimit, Stock, placeable_on
 from models.topology import Topology
 from models.values import RequestClass, Role, Router
@@ -225,6 +226,14 @@ class PlanPolicy:
         """Seconds ahead for which an up must be ordered now: slowest start-up, one tick and the lag."""
         return max(p.startup_s for p in self.pools.values()) + self.interval_s + self.observation_lag_s
 
+    def with_nodes_first(self, lead_s: float) -> "PlanPolicy":
+        """Return the plan where a node is made before each replica starts, in `lead_s` seconds."""
+        pools = {
+            role: replace(pool, startup_s=pool.startup_s + lead_s, startup_p99_s=pool.startup_p99_s + lead_s)
+            for role, pool in self.pools.items()
+        }
+        return replace(self, pools=pools)
+
     def hold_horizon_s(self) -> float:
         """Seconds for which a release saves nothing: start-up and drain, at least the up horizon."""
         hold = max(p.startup_s + p.drain_s for p in self.pools.values())
@@ -244,7 +253,10 @@ class DecidePolicy:
 
 @dataclass(frozen=True, slots=True)
 class TickPolicy:
-    """Gather what one tick of one deployment needs to know, with the digests that its Record carries."""
+    """Gather what one tick of one deployment needs to know, with the digests that its Record carries.
+
+    `nodes` says how nodes are had ahead of need (`None`: they are not).
+    """
 
     deployment: str
     forecast: ForecastPolicy
@@ -252,6 +264,7 @@ class TickPolicy:
     decide: DecidePolicy
     config_digest: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    nodes: NodesPolicy | None = None
 
 
 class Mode(StrEnum):

@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from models.decision import Decision, Outcome, Record
 from models.gpu_pool import PoolShare
+from models.nodes import NodeOrder, NodesAhead
 from models.observation import Observation
 from models.policy import PlanPolicy
 from models.prediction import Forecast
@@ -102,6 +103,14 @@ class Actuator(Protocol):
         ...
 
 
+class NodeKeeper(Protocol):
+    """Have nodes ready for the replicas that are foreseen."""
+
+    def keep(self, ahead: NodesAhead | None, plan: PlanPolicy, now_s: float) -> tuple[NodeOrder, ...]:
+        """Ask for the nodes that are foreseen, for none without `ahead`; what is refused is never raised."""
+        ...
+
+
 class PoolSeat(Protocol):
     """Stand for one deployment in a pool of GPUs that it shares; a deployment on its own has none."""
 
@@ -137,3 +146,4 @@ class Ports:
     learner: Learner = field(default_factory=AsStated)
     seat: PoolSeat | None = None
     spender: Spender = field(default_factory=EveryMoment)
+    nodes: NodeKeeper | None = None

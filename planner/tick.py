@@ -7,8 +7,10 @@ from types import MappingProxyType
 from models.artifact import LayoutProfile
 from models.decision import Decision, Record, Sizing
 from models.gpu_pool import PoolShare, with_share
+from models.nodes import NodesReport
 from models.observation import Observation
 from models.plan.alternatives import propose
+from models.plan.nodes_ahead import nodes_ahead
 from models.plan.sizing import size
 from models.policy import PlanPolicy, TickPolicy
 from models.prediction import Forecast
@@ -61,7 +63,8 @@ def look(now_s: float, ports: Ports, policy: TickPolicy) -> Look:
     measured = ports.learner.learn(observation)
     needed = with_readiness(policy.plan, measured)
     if measured and isinstance(ports.forecaster, FarSighted):
-        ports.forecaster.reach(needed.least_reach_s(), needed.hold_horizon_s())
+        first = needed.with_nodes_first(policy.nodes.lead_s) if policy.nodes else needed
+        ports.forecaster.reach(first.least_reach_s(), needed.hold_horizon_s())
     forecast = ports.forecaster.forecast(now_s)
     burn_rate = ports.spender.burn_rate(observation, forecast, needed)
     if ports.seat is not None:
@@ -85,6 +88,7 @@ def conclude(seen: Look, ports: Ports, policy: TickPolicy, served: Served) -> Re
     if ports.seat is not None:
         ports.seat.settle(decision)
     outcome = ports.actuator.act(decision, seen.observation)
+    nodes = _keep_nodes(seen, ports, policy, served, share, decision)
     record = Record(
         tick_id=f"{policy.deployment}@{seen.now_s:.3f}",
         deployment=policy.deployment,
@@ -99,9 +103,22 @@ def conclude(seen: Look, ports: Ports, policy: TickPolicy, served: Served) -> Re
         readiness=seen.measured,
         share=share,
         burn_rate=seen.burn_rate,
+        nodes=nodes,
     )
     ports.recorder.record(record)
     return record
+
+
+def _keep_nodes(
+    seen: Look, ports: Ports, policy: TickPolicy, served: Served, share: PoolShare | None, decision: Decision
+) -> NodesReport | None:
+    """Have nodes made for what is foreseen beyond the replicas' start-up, where that is asked for."""
+    if ports.nodes is None or policy.nodes is None:
+        return None
+    known = planned_with(policy.plan, seen.measured, share, seen.burn_rate)
+    as_seen = corrected(served.layouts, known.pools)
+    ahead = nodes_ahead(seen.observation, seen.forecast, as_seen, known, policy.nodes, decision)
+    return NodesReport(ahead, ports.nodes.keep(ahead, known, seen.now_s))
 
 
 def plan(

@@ -10,6 +10,7 @@ from config.access import kubernetes_access
 from config.cluster import KubernetesCluster
 from config.clusterstate import read_cluster_state
 from config.dynamo_profile import read_folder
+from config.entra import entra_credential
 from config.loading import Loaded, load
 from config.metrics import read_metrics
 from config.money import Billed
@@ -20,17 +21,21 @@ from models.dynamo_tables import DecodeTable, PrefillTable
 from models.equipping import EnginePolicy
 from models.errors import ArtifactError, ConfigError
 from models.gpu_pool import GpuPool, Membership, within_pool
+from models.nodes import AgentPoolPolicy
 from models.observation import Gap
 from models.policy import Mode, PlanPolicy, TickPolicy
 from models.target import PoolTarget
 from models.topology import Topology
 from models.values import Role
 from models.version import VERSION
+from planner.act.agent_pool import AksAgentPool
 from planner.cluster.api import Reader
 from planner.engines import equip_all, equipped
 from planner.fitting import Fitter
 from planner.forecasting import Forecasting
 from planner.history import MINUTE_S
+from planner.nodes import NodesWanted
+from planner.nodes import node_keepers as keepers_of
 from planner.observe.backlogs import BacklogQuery, WithBacklogs
 from planner.observe.kubernetes import KubernetesPools
 from planner.observe.live import PoolSource, PrometheusObserver, Target
@@ -39,7 +44,7 @@ from planner.observe.preflight import missing_series
 from planner.observe.prometheus import PrometheusServer
 from planner.observe.statefile import AtFloors, StateFile
 from planner.observe.watched import WatchedCluster
-from planner.ports import Observer
+from planner.ports import NodeKeeper, Observer
 from planner.record.setting import Setting
 from planner.sharing import Seat, seats
 from planner.stocks import Terms, alternatives, choose_layouts, stocks
@@ -148,6 +153,37 @@ def pool_mates(loaded: Loaded, name: str) -> list[str]:
         return [name]
     others = ((each.name, each.share) for each in loaded.settings.deployments)
     return [other for other, its in others if its is not None and its.pool == share.pool]
+
+
+def node_keepers(
+    deployments: Sequence[Deployment], cluster: KubernetesCluster, dry_run: bool = False
+) -> dict[str, NodeKeeper]:
+    """Return what has nodes made ahead of need, by the name of each deployment that asks for it.
+
+    In a dry run, and for a deployment whose mode is not act, what would be done is only said. Raises
+    ConfigError for what cannot be had.
+    """
+    wanted = [
+        NodesWanted(
+            deployment=each.name,
+            acts=each.settings.mode is Mode.ACT and not dry_run,
+            policy=nodes.to_policy(),
+            targets={r: target.placed(cluster.namespace) for r, target in each.settings.targets().items()},
+            gpus_per_node={
+                role: each.profile.artifact.machine(layout).gpus_per_node
+                for role, layout in each.served.layouts.items()
+            },
+            headroom=nodes.to_headroom(each.name),
+            agent_pools=tuple(pool.to_policy() for pool in nodes.agent_pools),
+        )
+        for each in deployments
+        if (nodes := each.settings.nodes) is not None and each.settings.mode is not Mode.OBSERVE
+    ]
+
+    def opened(pool: AgentPoolPolicy) -> AksAgentPool:
+        return AksAgentPool(pool, entra_credential("nodes.agent_pools"))
+
+    return keepers_of(wanted, cluster, opened)
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,6 +114,12 @@ def silicon() -> None:
         absent("aiconfigurator-core", "pip install 'headgate[silicon]'")
 
 
+def azure() -> None:
+    """Ask for the optional packages that speak to Azure."""
+    if importlib.util.find_spec("azure") is None:
+        absent("azure-mgmt-containerservice", "pip install 'headgate[azure]'")
+
+
 def git() -> Path:
     """Return git; it lists what is tracked."""
     return _program("git", remedy="apt-get install git")
