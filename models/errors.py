@@ -8,7 +8,8 @@ HeadgateError                 what, where and what to do, as one message
 │   └── StateError            a cluster-state or journal file
 ├── ObserveError              a source of observations failed; the tick holds
 ├── MeasureError              a way of measuring broke down; the sweep stops and can be resumed
-├── ClusterError             a Kubernetes API server refused or did not answer
+├── ClusterError              a Kubernetes API server refused or did not answer
+│   └── OutOfTimeError        it was not asked any more: the time that a tick has for it was up
 └── InfeasibleError           no layout at hand can do it, whatever the replica count
 """
 
@@ -60,3 +61,7 @@ class ClusterError(HeadgateError):
         super().__init__(message)
         self.status = status
         self.retry_after_s = retry_after_s
+
+
+class OutOfTimeError(ClusterError):
+    """Report that a Kubernetes API server was not asked: the time that a tick has for it was up."""

@@ -19,16 +19,19 @@ class Observe:
         return Outcome(Status.UNCHANGED, f"observe: {', '.join(wanted) or 'nothing to change'}")
 
 
-def actuator_for(mode: Mode, deployment: str, acting: Actuator | None) -> Actuator:
+def actuator_for(
+    mode: Mode, deployment: str, acting: Actuator | None, checking: Actuator | None = None
+) -> Actuator:
     """Return what a deployment of this mode may do: nothing, say what it would do, or what `acting` does.
 
-    `acting` is `None` where this process must not change anything: what would be applied is said then.
+    `checking` is what a deployment that recommends does where there is a cluster: it lets the server check
+    what would be applied; `None`: what would be applied is only said.
     Raises ConfigError for a deployment that is to act where nothing can.
     """
     if mode is Mode.OBSERVE:
         return Observe()
     if mode is Mode.RECOMMEND:
-        return DryRun()
+        return DryRun() if checking is None else checking
     if acting is None:
         raise ConfigError(
             f"deployment {deployment}: its mode is act, and nothing here can change its pools; run with "

@@ -18,7 +18,7 @@ def resolve(cluster: Reader, role: Role, target: PoolTarget) -> Found:
     Asks for the owner and its Scale; for a Dynamo component for its graph, its adapter and the adapter's
     Scale. Raises ClusterError where the server refuses (403 among them) or does not answer.
     """
-    owner = _read(cluster, target.owner)
+    owner = read_owner(cluster, target.owner)
     if owner is None:
         return Unresolved(
             Lacking.ABSENT,
@@ -127,7 +127,7 @@ def _adapter(cluster: Reader, graph: ObjectRef, component: Component) -> Manifes
     )
 
 
-def _read(cluster: Reader, of: ObjectRef) -> Manifest | None:
+def read_owner(cluster: Reader, of: ObjectRef) -> Manifest | None:
     """Read an owner; of Dynamo's kinds in an older or newer version where the stated one does not answer."""
     versions = _versions(of.api_version) if of.kind in (GRAPH, ADAPTER) else (of.api_version,)
     for version in versions:

@@ -4,8 +4,11 @@ There is no controller-manager, no scheduler and no kubelet: a Job makes no pods
 deleted namespace never goes. What stands in for them in a test writes through the API, as they do.
 """
 
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests import components
@@ -13,9 +16,45 @@ from tests.integration import certificates, loopback
 from tests.integration.kube_cluster import Cluster
 
 
+@dataclass
+class Servers:
+    """The running servers of a cluster, for a test that ends, stops or brings them back."""
+
+    cluster: Cluster
+    etcd: loopback.Server
+    apiserver: loopback.Server
+    command: list[str | Path]
+
+    def kill_apiserver(self) -> None:
+        """End the API server as a lost machine would."""
+        self.apiserver.process.kill()
+        self.apiserver.process.wait(timeout=10)
+
+    def start_apiserver(self) -> None:
+        """Start the API server anew, on what etcd keeps, and wait until it answers."""
+        self.apiserver = loopback.start("kube-apiserver", self.command, self.cluster.folder)
+        ready = partial(_is_ready, self.cluster)
+        loopback.wait_until("kube-apiserver is ready", ready, [self.etcd, self.apiserver], timeout_s=90)
+
+    def pause_etcd(self) -> None:
+        """Stop etcd where it is: the API server waits for it, and so does who asks."""
+        self.etcd.process.send_signal(signal.SIGSTOP)
+
+    def resume_etcd(self) -> None:
+        """Let etcd go on."""
+        self.etcd.process.send_signal(signal.SIGCONT)
+
+
 @contextmanager
 def serving(folder: Path) -> Iterator[Cluster]:
     """Serve an empty cluster until the caller is done; `folder` is empty and the cluster's own."""
+    with servers(folder) as running:
+        yield running.cluster
+
+
+@contextmanager
+def servers(folder: Path) -> Iterator[Servers]:
+    """Serve an empty cluster whose servers a test may end and bring back."""
     assets = components.kube_assets()
     certificates.make_authority(folder)
     certificates.issue_server(folder, "server")
@@ -23,15 +62,20 @@ def serving(folder: Path) -> Iterator[Cluster]:
     etcd_port, peer_port, port = (loopback.free_port() for _ in range(3))
     cluster = Cluster(f"https://127.0.0.1:{port}", folder)
     cluster.write_kubeconfig("admin", cluster.certificate("admin"), "default")
-    servers = [loopback.start("etcd", _etcd(assets, folder, etcd_port, peer_port), folder)]
+    command = _apiserver(assets, folder, etcd_port, port)
+    etcd = loopback.start("etcd", _etcd(assets, folder, etcd_port, peer_port), folder)
     try:
-        servers.append(loopback.start("kube-apiserver", _apiserver(assets, folder, etcd_port, port), folder))
-        loopback.wait_until("kube-apiserver is ready", lambda: _is_ready(cluster), servers, timeout_s=90)
-        yield cluster
+        running = Servers(cluster, etcd, loopback.start("kube-apiserver", command, folder), command)
+        try:
+            ready = partial(_is_ready, cluster)
+            loopback.wait_until("kube-apiserver is ready", ready, [etcd, running.apiserver], timeout_s=90)
+            yield running
+        finally:
+            # The API server first: without its etcd it would spend its patience on retries.
+            running.resume_etcd()
+            loopback.stop([running.apiserver])
     finally:
-        # The API server first: without its etcd it would spend its patience on retries.
-        for server in reversed(servers):
-            loopback.stop([server])
+        loopback.stop([etcd])
 
 
 def _etcd(assets: Path, folder: Path, port: int, peer_port: int) -> list[str | Path]:
