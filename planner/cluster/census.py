@@ -89,7 +89,8 @@ def _of_another(scalable: Scalable, owner: Manifest, pods: Sequence[Manifest], l
         and (born_s := created_s(pod)) is not None
         and born_s < made_s
     ]
-    said = scalable.status.get("replicas")
+    # Zero is left out of a status.
+    said = scalable.status.get("replicas", None if scalable.observed_generation is None else 0)
     if not older or not isinstance(said, int) or said >= living:
         return ""
     return f"{scalable.owner} was made anew, and {len(older)} pods of the earlier one are still there"
