@@ -37,8 +37,8 @@ def acting(
 
     `namespace` is where targets live that name none. `holder` names this process in intents: the identity
     that it leads under, or `holder_name()`. `leading` is asked before every patch; without the lease nothing
-    is sent. Build it once and keep it. Give the client short time-outs, such as
-    `KubernetesCluster(access, connect_s=3, read_s=5)`: a request that is under way is cut off by these alone.
+    is sent. Build it once and keep it. A request that is under way is cut off by the time-outs of
+    `cluster` alone; those of `wiring.connect` are meant for ticks.
 
     Raises ConfigError for a deployment that names no targets.
     """

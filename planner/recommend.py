@@ -15,6 +15,7 @@ from models.values import Signal
 from planner.act.dryrun import DryRun
 from planner.history import SPAN_S
 from planner.ports import (
+    Actuator,
     AsStated,
     EveryMoment,
     Forecaster,
@@ -74,7 +75,10 @@ class Recommendation:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Gather what one deployment is recommended from; `seat` is its place in a pool that it shares."""
+    """Gather what one deployment is recommended from; `seat` is its place in a pool that it shares.
+
+    `actuator` says what a decision would do, and does nothing: it may have a cluster check that.
+    """
 
     observer: Observer
     source: ReadBack
@@ -84,6 +88,7 @@ class Asked:
     learner: Learner | None = None
     seat: PoolSeat | None = None
     spender: Spender = field(default_factory=EveryMoment)
+    actuator: Actuator = field(default_factory=DryRun)
 
 
 def recommend(now_s: float, asked: Asked, history_s: float = SPAN_S) -> Recommendation:
@@ -132,7 +137,7 @@ def _see(now_s: float, asked: Asked, history_s: float) -> _Seen:
     asked.forecaster.seed(history)
     learner = asked.learner or AsStated()
     ports = Ports(
-        asked.observer, asked.forecaster, DryRun(), Memory(), learner, asked.seat, spender=asked.spender
+        asked.observer, asked.forecaster, asked.actuator, Memory(), learner, asked.seat, asked.spender
     )
     return _Seen(look(now_s, ports, asked.policy), ports, history, asked.source.gaps)
 

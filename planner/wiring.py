@@ -50,6 +50,9 @@ from planner.sharing import Seat, seats
 from planner.stocks import Terms, alternatives, choose_layouts, stocks
 from planner.tick import Served
 
+# A tick that waits for a cluster is a tick that is lost; watches read for longer by themselves.
+CLUSTER_CONNECT_S, CLUSTER_READ_S = 3.0, 10.0
+
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
@@ -228,7 +231,7 @@ def connect(
     Raises ConfigError where no cluster is named, ClusterError where it does not answer.
     """
     access = kubernetes_access(kubeconfig, context)
-    cluster = KubernetesCluster(access)
+    cluster = KubernetesCluster(access, CLUSTER_CONNECT_S, CLUSTER_READ_S)
     reader = WatchedCluster(cluster) if watching else cluster
     return Connected(cluster, reader, namespace or access.namespace)
 

@@ -109,7 +109,9 @@ def command(
     stated = cluster_state is not None or at is not None or not any(map(wiring.has_targets, chosen.values()))
     connected = None if stated else _connected(kubeconfig, context, namespace)
     lives = {name: wiring.live(each, cluster_state, None, connected) for name, each in chosen.items()}
-    made = recommend_together(now_s if at is None else at, _asked(chosen, lives, at is not None), history)
+    made = recommend_together(
+        now_s if at is None else at, _asked(chosen, lives, connected, at is not None), history
+    )
     seen = {name for name, each in chosen.items() if connected is not None and wiring.has_targets(each)}
     answers = [
         _answer(name, made[name], lives[name], cluster_state is not None or name in seen) for name in wanted
@@ -123,9 +125,16 @@ def command(
         sys.exit(_status(answers))
 
 
-def _asked(chosen: Mapping[str, Deployment], lives: Mapping[str, Live], past: bool) -> dict[str, Asked]:
-    """Gather what each deployment is recommended from; of the past nothing was learned of start-ups."""
+def _asked(
+    chosen: Mapping[str, Deployment], lives: Mapping[str, Live], connected: Connected | None, past: bool
+) -> dict[str, Asked]:
+    """Gather what each deployment is recommended from; of the past nothing was learned of start-ups.
+
+    A cluster that was asked for the pools checks what would be changed in them, and keeps none of it.
+    """
     from planner import wiring
+    from planner.act.dryrun import DryRun
+    from planner.acting import checking
     from planner.commands.resuming import learner
     from planner.learning.error_budget import ErrorBudget
     from planner.recommend import Asked
@@ -141,6 +150,9 @@ def _asked(chosen: Mapping[str, Deployment], lives: Mapping[str, Live], past: bo
             None if past else learner(each),
             seats.get(name),
             ErrorBudget(each.served.layouts, lives[name].forecaster.history),
+            DryRun()
+            if connected is None or not wiring.has_targets(each)
+            else checking(each, connected.cluster, connected.namespace),
         )
         for name, each in chosen.items()
     }
