@@ -95,6 +95,16 @@ class TlsSettings(Section):
         return self
 
 
+class EntraSettings(Section):
+    """Tokens of Microsoft Entra ID, for Azure Managed Prometheus; needs the extra `headgate[azure]`."""
+
+    scope: Annotated[str, Field(min_length=1, max_length=300, pattern=r"^\S+$")] = Field(
+        default="https://prometheus.monitor.azure.com/.default",
+        description="Scope that tokens are asked for. The default is that of the public cloud's query "
+        "endpoints; sovereign clouds have their own.",
+    )
+
+
 class PrometheusSettings(Section):
     """The Prometheus API that demand is read from."""
 
@@ -132,9 +142,20 @@ class PrometheusSettings(Section):
         description="File with a bearer token, relative to this file; read anew for every query, since "
         "tokens are replaced while Headgate runs. null: no token.",
     )
+    entra: EntraSettings | None = Field(
+        default=None,
+        description="Tokens of Microsoft Entra ID, as Azure Managed Prometheus asks for: {} takes the "
+        "identity of the pod (workload identity) or of whoever is logged in. null: none.",
+    )
     tls: TlsSettings = Field(
         default_factory=TlsSettings, description="How an HTTPS certificate is checked. Default: strictly."
     )
+
+    @model_validator(mode="after")
+    def _has_one_token(self) -> "PrometheusSettings":
+        if self.entra is not None and self.bearer_token_file is not None:
+            refuse([(("entra",), "asks for a token, and so does `bearer_token_file`; keep one of the two")])
+        return self
 
     def to_policy(self) -> PrometheusPolicy:
         """Return how to reach Prometheus; raises ConfigError for headers that `config show` has masked."""
@@ -153,6 +174,7 @@ class PrometheusSettings(Section):
             bearer_token_file=None if self.bearer_token_file is None else str(self.bearer_token_file.path),
             ca_file=None if self.tls.ca_file is None else str(self.tls.ca_file.path),
             verify=self.tls.verify,
+            entra_scope=None if self.entra is None else self.entra.scope,
         )
 
 

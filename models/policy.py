@@ -305,7 +305,10 @@ class ClassMatch:
 
 @dataclass(frozen=True, slots=True)
 class PrometheusPolicy:
-    """Say how to reach Prometheus; `labels` narrow every query, header values are secret and not shown."""
+    """Say how to reach Prometheus; `labels` narrow every query, header values are secret and not shown.
+
+    `entra_scope` is what tokens of Microsoft Entra ID are asked for; `None`: none are.
+    """
 
     url: str
     preset: str
@@ -316,6 +319,7 @@ class PrometheusPolicy:
     bearer_token_file: str | None = None
     ca_file: str | None = None
     verify: bool = True
+    entra_scope: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from config.access import kubernetes_access
 from config.cluster import KubernetesCluster
 from config.clusterstate import read_cluster_state
 from config.dynamo_profile import read_folder
-from config.entra import entra_credential
+from config.entra import EntraTokens, entra_credential
 from config.loading import Loaded, load
 from config.metrics import read_metrics
 from config.money import Billed
@@ -23,7 +23,7 @@ from models.errors import ArtifactError, ConfigError
 from models.gpu_pool import GpuPool, Membership, within_pool
 from models.nodes import AgentPoolPolicy
 from models.observation import Gap
-from models.policy import Mode, PlanPolicy, TickPolicy
+from models.policy import Mode, PlanPolicy, PrometheusPolicy, TickPolicy
 from models.target import PoolTarget
 from models.topology import Topology
 from models.values import Role
@@ -199,6 +199,14 @@ class Live:
     check: Callable[[float], tuple[Gap, ...]]
 
 
+def prometheus_server(access: PrometheusPolicy) -> PrometheusServer:
+    """Return a server to query, with tokens of Entra ID where they are asked for; raises ConfigError."""
+    if access.entra_scope is None:
+        return PrometheusServer(access)
+    tokens = EntraTokens(entra_credential("prometheus.entra"), access.entra_scope)
+    return PrometheusServer(access, token=tokens)
+
+
 @dataclass(frozen=True, slots=True)
 class Connected:
     """Hold a cluster, what its objects are read from, and the namespace of targets that state none.
@@ -265,7 +273,7 @@ def live(
     if cluster_state is not None:
         read = partial(read_cluster_state, cluster_state, chosen.name)
         pools = StateFile(read, frozenset(plan.pools))
-    server = PrometheusServer(access)
+    server = prometheus_server(access)
     observer: Observer = PrometheusObserver(server, names, target, pools, max(plan.interval_s, MINUTE_S))
     waiting = {
         each.name: BacklogQuery(each.deferrable.backlog, each.deferrable.oldest)

@@ -129,10 +129,10 @@ def _read(
     if columns:
         raise click.UsageError("--column chooses from a file; a query says itself what it selects")
     from planner.clock import SystemClock
-    from planner.observe.prometheus import PrometheusServer
     from planner.observe.seriesquery import query_series
+    from planner.wiring import prometheus_server
 
-    server = PrometheusServer(_access(loaded, url))
+    server = prometheus_server(_access(loaded, url))
     step_s = round(step or _QUERY_STEP_S)
     return query_series(server, str(query), SystemClock().now_s(), since, step_s)
 

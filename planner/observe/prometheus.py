@@ -27,7 +27,7 @@ BACKOFF_S = 0.5
 RETRIED = frozenset({408, 429, 500, 502, 503, 504})
 
 _ADVICE = {
-    401: "check prometheus.bearer_token_file and prometheus.headers",
+    401: "check prometheus.bearer_token_file, prometheus.entra and prometheus.headers",
     403: "the token may not query: check its permissions",
     404: "prometheus.url is not the base of a Prometheus API",
     422: "the query was refused",
@@ -55,8 +55,17 @@ class _RefusalError(Exception):
 class PrometheusServer:
     """Query one Prometheus API with a time limit, bounded retries and a token that is read anew."""
 
-    def __init__(self, policy: PrometheusPolicy, sleep: Callable[[float], None] = time.sleep) -> None:
-        """Connect lazily; `sleep` waits between attempts, in seconds."""
+    def __init__(
+        self,
+        policy: PrometheusPolicy,
+        sleep: Callable[[float], None] = time.sleep,
+        token: Callable[[], str] | None = None,
+    ) -> None:
+        """Connect lazily; `sleep` waits between attempts, in seconds.
+
+        `token` gives a bearer token for each query in place of a file; it raises ObserveError without one.
+        """
+        self._token = token
         self._policy = policy
         self._sleep = sleep
         self._client: PrometheusConnect | None = None
@@ -136,8 +145,10 @@ class PrometheusServer:
         return self._client
 
     def _authorise(self, request: "PreparedRequest") -> "PreparedRequest":
-        """Add the token as it stands in its file now: it is replaced while we run."""
-        if self._policy.bearer_token_file is not None:
+        """Add the token as it stands in its file now, or is handed out: it is replaced while we run."""
+        if self._token is not None:
+            request.headers["Authorization"] = f"Bearer {self._token()}"
+        elif self._policy.bearer_token_file is not None:
             path = Path(self._policy.bearer_token_file)
             try:
                 token = path.read_text(encoding="ascii").strip()

@@ -296,6 +296,17 @@ def test_the_token_is_read_anew_for_every_query_and_headers_are_sent(tmp_path: P
     assert sent == [("Bearer first", "shop"), ("Bearer second", "shop")]
 
 
+def test_a_token_that_is_handed_out_goes_with_every_query() -> None:
+    tokens = iter(("first", "second"))
+    with answering(healthy) as prometheus:
+        asked = PrometheusServer(PrometheusPolicy(prometheus.url, "dynamo"), token=lambda: next(tokens))
+        asked.instant("up", NOW_S)
+        asked.instant("up", NOW_S)
+        sent = [r.headers["Authorization"] for r in prometheus.requests]
+
+    assert sent == ["Bearer first", "Bearer second"]
+
+
 def test_a_token_that_cannot_be_read_is_an_error_that_names_its_file(tmp_path: Path) -> None:
     with answering(healthy) as prometheus:
         asked = server(prometheus.url, bearer_token_file=str(tmp_path / "missing"))
