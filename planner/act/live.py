@@ -100,7 +100,7 @@ class ClusterActuator:
             prepared = prepare(cluster, self.policy.targets, wanted)
         roles = self._allowed(prepared)
         results: dict[Role, Result] = dict(prepared.objections)
-        results |= {role: self._waiting(prepared) for role in prepared.roles if role not in roles}
+        results |= {role: self._waiting(prepared, role) for role in prepared.roles if role not in roles}
         if not roles:
             return joined(results, self._told)
         if len(grouped(prepared, roles)) < 2:
@@ -118,7 +118,9 @@ class ClusterActuator:
     def _allowed(self, prepared: Prepared) -> list[Role]:
         """Return the roles to patch: an up waits where it needs what a refused down would have given."""
         refused = [
-            r for r, each in prepared.wanted.items() if r in prepared.objections and each.after < each.before
+            role
+            for role, result in prepared.objections.items()
+            if not _is_up(prepared, role) and result.status is not Status.UNCHANGED
         ]
         if not refused or not self._moves(prepared):
             return prepared.roles
@@ -126,15 +128,16 @@ class ClusterActuator:
 
     def _moves(self, prepared: Prepared) -> bool:
         """Say whether the ups need GPUs of the downs: without them the budget would be exceeded."""
-        if self.policy.shared:
-            return True
-        counts = {role: pool.desired for role, pool in prepared.found.items()}
-        counts |= {role: prepared.wanted[role].after for role in prepared.wanted if _is_up(prepared, role)}
+        counts = {role: each.before for role, each in prepared.wanted.items()}
+        counts |= {role: pool.desired for role, pool in prepared.found.items()}
+        if self.policy.shared or set(self.policy.targets) - set(counts):
+            return True  # what others hold, or a role that cannot be read, is not known
+        counts |= {role: each.after for role, each in prepared.wanted.items() if _is_up(prepared, role)}
         return any(limit.left(counts, self.policy.gpus) < 0 for limit in self.policy.limits)
 
-    def _waiting(self, prepared: Prepared) -> Result:
-        downs = " and ".join(role for role in prepared.wanted if not _is_up(prepared, role))
-        return Result(Status.HELD, f"the other role waits for the GPUs of {downs}")
+    def _waiting(self, prepared: Prepared, role: Role) -> Result:
+        downs = " and ".join(each for each in prepared.wanted if not _is_up(prepared, each))
+        return Result(Status.HELD, f"{role} waits for the GPUs of {downs}")
 
     def _announce(
         self,
@@ -186,7 +189,7 @@ class ClusterActuator:
                 r for r in results if not _is_up(prepared, r) and results[r].status is not Status.APPLIED
             ]
             if failed and self._moves(prepared) and all(_is_up(prepared, pool.role) for pool in pools):
-                results |= {pool.role: self._waiting(prepared) for pool in pools}
+                results |= {pool.role: self._waiting(prepared, pool.role) for pool in pools}
                 continue
             sent = send(cluster, pools, prepared.wanted, self.leading)
             results |= {pool.role: sent.result for pool in pools}

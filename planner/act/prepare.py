@@ -12,6 +12,7 @@ from models.values import Role
 from planner.act.results import Result, refused
 from planner.act.revalidate import Wanted, objection
 from planner.cluster.api import Cluster
+from planner.cluster.one_look import OneLook
 from planner.cluster.owners import resolve
 from planner.cluster.patches import Patch, scaling
 from planner.cluster.scalable import Scalable
@@ -52,9 +53,10 @@ def prepare(cluster: Cluster, targets: Mapping[Role, PoolTarget], wanted: Mappin
     """Look at every target as it is now, and check those that are to change; never raises ClusterError."""
     found: dict[Role, Scalable] = {}
     objections: dict[Role, Result] = {}
+    look = OneLook(cluster)
     for role, target in targets.items():
         try:
-            each = resolve(cluster, role, target)
+            each = resolve(look, role, target)
         except ClusterError as error:
             if role in wanted:
                 objections[role] = refused(error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,7 +115,11 @@ def command(
     )
     seen = {name for name, each in chosen.items() if connected is not None and wiring.has_targets(each)}
     answers = [
-        _answer(name, made[name], lives[name], cluster_state is not None or name in seen) for name in wanted
+        replace(
+            _answer(name, made[name], lives[name], cluster_state is not None or name in seen),
+            checked=name in seen,
+        )
+        for name in wanted
     ]
     if not any(each.made for each in answers):
         raise ObserveError(answers[0].error)

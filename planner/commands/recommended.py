@@ -18,12 +18,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Hold what is said of a deployment: a recommendation and what else is unknown, or why there is none."""
+    """Hold what is said of a deployment: a recommendation and what else is unknown, or why there is none.
+
+    `checked` says that a cluster was asked what it would make of the changes.
+    """
 
     deployment: str
     made: Recommendation | None
     extra: tuple[Gap, ...] = ()
     error: str = ""
+    checked: bool = False
 
     def whole_record(self) -> Record:
         """Return the record with everything that is unknown, not only what the tick itself lacked."""
@@ -58,16 +62,18 @@ def _tables(answers: Sequence[Answer], wide: bool) -> str:
     from models.render.tables import pool_table
 
     made = [each.made.record for each in answers if each.made is not None]
-    parts = [_table(each.made, each.extra, wide) for each in answers if each.made is not None]
+    parts = [_table(each.made, each.extra, each.checked, wide) for each in answers if each.made is not None]
     parts += [f"{each.deployment}: cannot be seen: {each.error}\n" for each in answers if each.made is None]
     pools = pool_table(made, wide)
     return "\n".join([*parts, pools] if pools else parts)
 
 
-def _table(made: Recommendation, extra: tuple[Gap, ...], wide: bool) -> str:
+def _table(made: Recommendation, extra: tuple[Gap, ...], checked: bool, wide: bool) -> str:
     from models.render.tables import recommendation_table
 
     lines = [recommendation_table(made.record, wide), *_demand_lines(made)]
+    if checked and made.record.decision.changes:
+        lines.append(f"Cluster: {made.record.outcome.detail}.")
     # The table tells what the observation lacked; these come from elsewhere.
     elsewhere = [gap for gap in (*made.gaps, *extra) if gap not in made.record.observation.gaps]
     lines += [f"Unknown: {gap.what}: {gap.reason}" for gap in elsewhere]

@@ -295,6 +295,29 @@ def test_an_up_waits_for_a_refused_down_only_where_it_needs_those_gpus(
 
     assert "decode is held at 4: scale-in is paused" in outcome.detail
     assert pair.counts() == {PREFILL: prefill, DECODE: 4}
+    assert ("prefill waits for the GPUs of decode" in outcome.detail) is (prefill == 2)
+
+
+def test_an_up_waits_for_a_down_that_cannot_even_be_read(pair: Stage) -> None:
+    rules = [rule for rule in scaling_rules(pair.targets) if "decode" not in rule.names]
+    limits = (GpuLimit(18, frozenset(pair.targets), "budget"),)
+
+    outcome = pair.act(
+        {PREFILL: 2, DECODE: 4}, {PREFILL: 6, DECODE: 3}, limits=limits, cluster=pair.account(rules)
+    )
+
+    assert outcome.status is Status.FAILED
+    assert pair.counts() == {PREFILL: 2, DECODE: 4}
+
+
+def test_an_up_goes_on_when_the_down_that_it_needs_was_made_already(pair: Stage) -> None:
+    pair.set(DECODE, 3)
+    limits = (GpuLimit(18, frozenset(pair.targets), "budget"),)
+
+    outcome = pair.act({PREFILL: 2, DECODE: 4}, {PREFILL: 6, DECODE: 3}, limits=limits)
+
+    assert outcome.status is Status.APPLIED
+    assert pair.counts() == {PREFILL: 6, DECODE: 3}
 
 
 def test_replicas_of_another_width_than_the_profiles_are_not_scaled(stage: Stage) -> None:
