@@ -11,7 +11,8 @@ from planner.act.results import explained
 from planner.cluster.api import Cluster
 from planner.cluster.needs import missing_verbs, scaling_rules
 from planner.cluster.owners import resolve
-from planner.cluster.scalable import Unresolved
+from planner.cluster.rivals import rivals
+from planner.cluster.scalable import Scalable, Unresolved
 
 
 def preflight(
@@ -39,19 +40,25 @@ def preflight(
     except ClusterError as error:
         gaps.append(Gap("permission", f"could not be checked: {error}"))
     for role, target in targets.items():
-        reason = _target_gap(cluster, role, target, layouts[role])
-        if reason:
-            gaps.append(Gap(f"{role} target", reason))
+        gaps += [Gap(f"{role} target", said) for said in _of_target(cluster, role, target, layouts[role])]
     return tuple(gaps)
 
 
-def _target_gap(cluster: Cluster, role: Role, target: PoolTarget, layout: LayoutProfile) -> str:
+def _of_target(cluster: Cluster, role: Role, target: PoolTarget, layout: LayoutProfile) -> list[str]:
     try:
         found = resolve(cluster, role, target)
+        if isinstance(found, Unresolved):
+            return [found.sentence]
+        others = rivals(cluster, found)
     except ClusterError as error:
-        return explained(error)
-    if isinstance(found, Unresolved):
-        return found.sentence
+        return [explained(error)]
+    said = [f"{each} scales {found} too, and the two would undo each other: delete it" for each in others]
+    width = _width(found, layout)
+    return [*said, width] if width else said
+
+
+def _width(found: Scalable, layout: LayoutProfile) -> str:
+    """Say where a replica's GPUs are not those of its layout, or cannot be told; empty where they agree."""
     if found.gpus.gpus is None:
         return (
             f"the {layout.gpus} GPUs per replica of {layout.parallelism.name} are taken from the profile and "

@@ -63,6 +63,15 @@ def scaling_rules(targets: Mapping[Role, PoolTarget], acts: bool = True) -> tupl
     return _merged(rules)
 
 
+def telling_rules(targets: Mapping[Role, PoolTarget]) -> tuple[Rule, ...]:
+    """Return what the check at the start looks at beside the targets; without it less is told, no more."""
+    spaces = dict.fromkeys(target.owner.namespace for target in targets.values())
+    why = "tell of an autoscaler that is set on the same pool"
+    return tuple(
+        Rule(space, "autoscaling", "horizontalpodautoscalers", ("list",), (), why) for space in spaces
+    )
+
+
 def intent_owner(targets: Mapping[Role, PoolTarget]) -> ObjectRef:
     """Return the owner that carries the intent of a change of several roles: the same one for everybody."""
     order = list(Role)

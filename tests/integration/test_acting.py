@@ -14,7 +14,7 @@ from models.values import Role
 from planner.act.checked import ServerDryRun
 from planner.act.intent import INTENT
 from planner.act.preflight import preflight
-from planner.cluster.needs import Rule, scaling_rules
+from planner.cluster.needs import Rule, scaling_rules, telling_rules
 from tests import acting, builders
 from tests.acting import DECODE, PREFILL, Breaking, StillClock
 from tests.integration import dynamo_crds as crds
@@ -271,6 +271,25 @@ def test_a_verb_that_was_taken_away_is_named(stage: Stage, taken: str) -> None:
 
 
 def test_an_account_with_every_verb_that_is_stated_passes_the_preflight(pair: Stage) -> None:
+    assert preflight(pair.account(), pair.targets, builders.layouts(), acts=True) == ()
+
+
+def test_an_autoscaler_on_the_same_pool_is_told_of_where_the_account_may_look(pair: Stage) -> None:
+    reference = {"apiVersion": "apps/v1", "kind": "Deployment", "name": "decode"}
+    rival = {
+        "apiVersion": "autoscaling/v1",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "old"},
+        "spec": {"scaleTargetRef": reference, "maxReplicas": 9},
+    }
+    where = f"/apis/autoscaling/v1/namespaces/{pair.namespace}/horizontalpodautoscalers"
+    pair.cluster.request("POST", where, rival)
+    looking = pair.account([*scaling_rules(pair.targets), *telling_rules(pair.targets)])
+
+    gaps = preflight(looking, pair.targets, builders.layouts(), acts=True)
+
+    assert [gap.what for gap in gaps] == ["decode target"]
+    assert f"HorizontalPodAutoscaler {pair.namespace}/old scales Deployment" in gaps[0].reason
     assert preflight(pair.account(), pair.targets, builders.layouts(), acts=True) == ()
 
 
