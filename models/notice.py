@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from models.prediction import Forecast, SignalForecast
-from models.values import Signal
+from models.values import Role, Signal
 
 
 class Event(StrEnum):
@@ -14,25 +14,50 @@ class Event(StrEnum):
     FORECAST_TRUSTED = "ForecastTrusted"
     FIT_HELD_UP = "FitHeldUp"
     FIT_RECOVERED = "FitRecovered"
+    SCALED_UP = "ScaledUp"
+    SCALED_DOWN = "ScaledDown"
+    HELD = "Held"
+    BUDGET_BINDS = "BudgetBinds"
+    QUOTA_REFUSED = "QuotaRefused"
+    CAPACITY_REFUSED = "CapacityRefused"
+    CANNOT_START = "CannotStart"
+    SUPERSEDED = "Superseded"
+    SCALING_FAILED = "ScalingFailed"
+    CONFIG_REFUSED = "ConfigRefused"
 
     @property
     def warning(self) -> bool:
         """Whether somebody may have to act."""
-        return self in (Event.FORECAST_DEMOTED, Event.FIT_HELD_UP)
+        return self not in _NORMAL
+
+
+_NORMAL = frozenset(
+    {Event.FORECAST_TRUSTED, Event.FIT_RECOVERED, Event.SCALED_UP, Event.SCALED_DOWN, Event.SUPERSEDED}
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Tell of one event: whose demand it is about, and a sentence."""
+    """Tell of one event: what it is about, the demand of a class, a role or neither, and a sentence."""
 
     event: Event
     request_class: str
-    signal: Signal
+    signal: Signal | None
     sentence: str
+    role: Role | None = None
+
+    @property
+    def subject(self) -> str:
+        """What it is about; empty for the whole deployment."""
+        if self.role is not None:
+            return self.role.value
+        return "" if self.signal is None else f"{self.request_class} {self.signal}"
 
     def __str__(self) -> str:
         """Say it as an operator reads it."""
-        return f"{self.request_class} {self.signal}: {self.sentence}"
+        # A decision's sentence begins with its role.
+        told = self.role is not None and self.sentence.startswith(self.role.value)
+        return f"{self.subject}: {self.sentence}" if self.subject and not told else self.sentence
 
 
 def notices(before: Forecast | None, now: Forecast) -> tuple[Notice, ...]:

@@ -1,7 +1,7 @@
 """Keep a forecast of every class and signal: refit on a schedule, read a path on every tick."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -90,6 +90,15 @@ class Forecasting:
         self._history.seed(past)
         self._seeded += 1
         self._paths.clear()
+
+    def inherit(self, before: "Forecasting", names: Collection[str]) -> None:
+        """Go on with the demand of the named classes that another remembers; it must not be used any more.
+
+        Where fits are made otherwise from now on, they are due anew.
+        """
+        self._history = before._history
+        self._history.keep(names)
+        self._seeded = before._seeded + (before._policy != self._policy)
 
     def reach(self, ahead_s: float, back_s: float) -> None:
         """Extend paths to at least `ahead_s`, and take the recent peak over `back_s`.

@@ -1,7 +1,7 @@
 """Keep the demand seen so far, per class and signal, minute by minute."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
@@ -47,6 +47,11 @@ class History:
         for name, signals in past.items():
             for signal, series in signals.items():
                 self._of(name, signal).underlay(series.resample(MINUTE_S, KNOWN_SHARE))
+
+    def keep(self, names: Collection[str]) -> None:
+        """Forget every class that is not named."""
+        self._minutes = {key: each for key, each in self._minutes.items() if key[0] in names}
+        self._mix = {name: each for name, each in self._mix.items() if name in names}
 
     def series(self, name: str, signal: Signal, from_s: float = -math.inf) -> Series:
         """Return the minutes that begin at `from_s` or later; empty for what was never seen."""

@@ -1,22 +1,24 @@
-"""Run ticks for months: every deployment on its interval, until somebody asks to stop."""
+"""Tick one deployment for months: read back what was missed, outlive failures, stand by for a leader."""
 
 import logging
 import math
 import signal
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from types import FrameType
 
 from models.decision import Outcome, Record, Status
 from models.errors import HeadgateError, ObserveError
 from models.observation import Gap
 from models.policy import TickPolicy
+from models.readiness import Readiness
+from models.values import Role
 from planner.history import SPAN_S
+from planner.leader.guard import Leading, LeasedActuator, alone
 from planner.ports import Clock, Ports
 from planner.recommend import ReadBack, SeededForecaster
-from planner.tick import Served, tick
+from planner.tick import Served, conclude, look
 
 _LOG = logging.getLogger(__name__)
 
@@ -29,11 +31,14 @@ RETRY_S = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One deployment's tick: called with the time in Unix seconds, at every `interval_s`."""
+    """One deployment's tick: called with the time in Unix seconds, at every `interval_s`.
+
+    It returns `None` where nothing was decided, as another process leads.
+    """
 
     deployment: str
     interval_s: float
-    tick: Callable[[float], Record]
+    tick: Callable[[float], Record | None]
 
 
 class Ticking:
@@ -47,9 +52,12 @@ class Ticking:
         check: Callable[[float], tuple[Gap, ...]],
         policy: TickPolicy,
         served: Served,
+        leading: Leading = alone,
     ) -> None:
-        """Prepare; nothing is asked before the first tick."""
-        self._ports = ports
+        """Prepare; nothing is asked before the first tick. While `leading` says no, ticks only look."""
+        self._ports = replace(ports, actuator=LeasedActuator(ports.actuator, leading))
+        self._leading = leading
+        self.measured: Mapping[Role, Readiness] = {}
         self._forecaster = forecaster
         self._source = source
         self._check = check
@@ -59,12 +67,22 @@ class Ticking:
         self._read_from_s = -math.inf
         self._checked = False
 
-    def __call__(self, now_s: float) -> Record:
-        """Run the tick at `now_s`; raises what `tick` raises."""
+    def __call__(self, now_s: float) -> Record | None:
+        """Run the tick at `now_s`; raises what `tick` raises.
+
+        Who stands by remembers demand and learns of start-ups as the leader does, decides nothing, and
+        returns `None`.
+        """
         self._remember(now_s)
-        record = tick(now_s, self._ports, self._policy, self._served)
+        seen = look(now_s, self._ports, self._policy)
+        self.measured = seen.measured
         self._remembered_s = now_s if self._remembered_s is not None else None
-        return record
+        return conclude(seen, self._ports, self._policy, self._served) if self._leading() else None
+
+    def go_on_from(self, before: "Ticking") -> None:
+        """Count what was read back as read back: observer and history are the same."""
+        self._remembered_s, self._read_from_s = before._remembered_s, before._read_from_s
+        self._checked = before._checked
 
     def _remember(self, now_s: float) -> None:
         """Read back what was missed; a server that did not answer is asked again later."""
@@ -92,12 +110,17 @@ class Ticking:
             _LOG.warning("%s: %s", gap.what, gap.reason, extra={"fields": fields})
 
 
-def run_once(job: Job, clock: Clock) -> Outcome:
-    """Run one tick and log what came of it; whatever it raises becomes a failed Outcome."""
+def run_once(job: Job, clock: Clock) -> Outcome | None:
+    """Run one tick and log what came of it; whatever it raises becomes a failed Outcome.
+
+    `None` where another process leads, and nothing was to be decided.
+    """
     begin_s = clock.now_s()
     fields: dict[str, object] = {"deployment": job.deployment}
     try:
         record = job.tick(begin_s)
+        if record is None:
+            return None
     except HeadgateError as error:
         outcome = Outcome(Status.FAILED, str(error))
         _LOG.error("tick failed: %s", error, extra={"fields": fields})
@@ -120,38 +143,6 @@ def run_once(job: Job, clock: Clock) -> Outcome:
             fields["nodes"] = [order.sentence for order in record.nodes.orders]
         _LOG.info("%s", record.decision, extra={"fields": fields})
     return outcome
-
-
-def run(jobs: Sequence[Job], clock: Clock, stop: threading.Event) -> None:
-    """Run every job now and then on its interval, each one at a time, until `stop` is set.
-
-    A tick that overruns its interval skips the next one and never runs beside it; ticks that were missed (a
-    suspended machine) are run once. The tick in progress is finished before this returns.
-    """
-    from apscheduler.executors.pool import ThreadPoolExecutor
-    from apscheduler.schedulers.background import BackgroundScheduler
-    from apscheduler.triggers.interval import IntervalTrigger
-
-    pool = ThreadPoolExecutor(max_workers=max(len(jobs), 1))
-    scheduler = BackgroundScheduler(executors={"default": pool}, timezone=UTC)
-    for job in jobs:
-        scheduler.add_job(
-            run_once,
-            IntervalTrigger(seconds=job.interval_s, timezone=UTC),
-            args=(job, clock),
-            id=job.deployment,
-            name=f"tick of {job.deployment}",
-            next_run_time=datetime.fromtimestamp(clock.now_s(), UTC),
-            coalesce=True,
-            max_instances=1,
-            misfire_grace_time=None,
-        )
-    scheduler.start()
-    try:
-        stop.wait()
-    finally:
-        _LOG.info("stopping: no further tick begins")
-        scheduler.shutdown(wait=True)
 
 
 def stop_on_signals(stop: threading.Event) -> None:

@@ -23,13 +23,14 @@ from models.errors import ArtifactError, ConfigError
 from models.gpu_pool import GpuPool, Membership, within_pool
 from models.nodes import AgentPoolPolicy
 from models.observation import Gap
-from models.policy import Mode, PlanPolicy, PrometheusPolicy, TickPolicy
+from models.policy import ClassMatch, Mode, PlanPolicy, PrometheusPolicy, TickPolicy
 from models.target import PoolTarget
 from models.topology import Topology
 from models.values import Role
 from models.version import VERSION
 from planner.act.agent_pool import AksAgentPool
-from planner.cluster.api import Reader
+from planner.cluster.api import Cluster, Reader
+from planner.cluster.counted import Count, CountedCluster
 from planner.engines import equip_all, equipped
 from planner.fitting import Fitter
 from planner.forecasting import Forecasting
@@ -50,6 +51,8 @@ from planner.sharing import Seat, seats
 from planner.stocks import Terms, alternatives, choose_layouts, stocks
 from planner.tick import Served
 
+# What drivers hold and hand back, without a look inside.
+Configuration = Loaded
 # A tick that waits for a cluster is a tick that is lost; watches read for longer by themselves.
 CLUSTER_CONNECT_S, CLUSTER_READ_S = 3.0, 10.0
 
@@ -159,7 +162,7 @@ def pool_mates(loaded: Loaded, name: str) -> list[str]:
 
 
 def node_keepers(
-    deployments: Sequence[Deployment], cluster: KubernetesCluster, dry_run: bool = False
+    deployments: Sequence[Deployment], connected: "Connected", dry_run: bool = False
 ) -> dict[str, NodeKeeper]:
     """Return what has nodes made ahead of need, by the name of each deployment that asks for it.
 
@@ -171,7 +174,7 @@ def node_keepers(
             deployment=each.name,
             acts=each.settings.mode is Mode.ACT and not dry_run,
             policy=nodes.to_policy(),
-            targets={r: target.placed(cluster.namespace) for r, target in each.settings.targets().items()},
+            targets=connected.targets(each),
             gpus_per_node={
                 role: each.profile.artifact.machine(layout).gpus_per_node
                 for role, layout in each.served.layouts.items()
@@ -186,7 +189,7 @@ def node_keepers(
     def opened(pool: AgentPoolPolicy) -> AksAgentPool:
         return AksAgentPool(pool, entra_credential("nodes.agent_pools"))
 
-    return keepers_of(wanted, cluster, opened)
+    return keepers_of(wanted, connected.cluster, opened)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,12 +202,14 @@ class Live:
     check: Callable[[float], tuple[Gap, ...]]
 
 
-def prometheus_server(access: PrometheusPolicy) -> PrometheusServer:
+def prometheus_server(
+    access: PrometheusPolicy, asked: Callable[[bool], None] = lambda _: None
+) -> PrometheusServer:
     """Return a server to query, with tokens of Entra ID where they are asked for; raises ConfigError."""
-    if access.entra_scope is None:
-        return PrometheusServer(access)
-    tokens = EntraTokens(entra_credential("prometheus.entra"), access.entra_scope)
-    return PrometheusServer(access, token=tokens)
+    tokens = None
+    if access.entra_scope is not None:
+        tokens = EntraTokens(entra_credential("prometheus.entra"), access.entra_scope)
+    return PrometheusServer(access, token=tokens, asked=asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +219,7 @@ class Connected:
     `reader` is the cluster itself, for one look, or watches of it, for many.
     """
 
-    cluster: KubernetesCluster
+    cluster: Cluster
     reader: Reader
     namespace: str
 
@@ -233,13 +238,18 @@ def connect(
     context: str | None = None,
     namespace: str | None = None,
     watching: bool = False,
+    count: Count | None = None,
+    patience_s: tuple[float, float] = (CLUSTER_CONNECT_S, CLUSTER_READ_S),
 ) -> Connected:
     """Reach the cluster that kubectl would; `watching` answers reads from watches that begin when needed.
 
-    Raises ConfigError where no cluster is named, ClusterError where it does not answer.
+    `count` hears of each request, `patience_s` is how long one may take to connect and between two pieces of
+    its answer. Raises ConfigError where no cluster is named, ClusterError where it does not answer.
     """
     access = kubernetes_access(kubeconfig, context)
-    cluster = KubernetesCluster(access, CLUSTER_CONNECT_S, CLUSTER_READ_S)
+    cluster: Cluster = KubernetesCluster(access, *patience_s)
+    if count is not None:
+        cluster = CountedCluster(cluster, count)
     reader = WatchedCluster(cluster) if watching else cluster
     return Connected(cluster, reader, namespace or access.namespace)
 
@@ -249,6 +259,7 @@ def live(
     cluster_state: Path | None,
     fitter: Fitter | None = None,
     connected: Connected | None = None,
+    asked: Callable[[bool], None] = lambda _: None,
 ) -> Live:
     """Wire a deployment to its Prometheus and its pools to what knows them.
 
@@ -256,7 +267,7 @@ def live(
     the configuration names as targets; without both pools stand at their floors. Connect once with
     `connect(..., watching=True)` for all deployments of a process that ticks, and without for one look.
 
-    Without a `fitter` a tick makes the fits that are due itself.
+    Without a `fitter` a tick makes the fits that are due itself. `asked` hears of each query to Prometheus.
 
     Raises ConfigError without a `prometheus` section, ObserveError for classes that cannot be told apart.
     """
@@ -273,7 +284,7 @@ def live(
     if cluster_state is not None:
         read = partial(read_cluster_state, cluster_state, chosen.name)
         pools = StateFile(read, frozenset(plan.pools))
-    server = prometheus_server(access)
+    server = prometheus_server(access, asked)
     observer: Observer = PrometheusObserver(server, names, target, pools, max(plan.interval_s, MINUTE_S))
     waiting = {
         each.name: BacklogQuery(each.deferrable.backlog, each.deferrable.oldest)
@@ -292,6 +303,35 @@ def live(
         ),
         partial(missing_series, server, names, target),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Say what `live` reads the world by: where this is equal, the readers of one serve the other.
+
+    `demand` says whose demand is read, `matches` which of it is each class's, `readers` all the rest.
+    """
+
+    demand: tuple[object, ...]
+    matches: tuple[ClassMatch, ...]
+    readers: tuple[object, ...]
+
+    def same_classes(self, before: "Source") -> list[str]:
+        """Return the classes whose demand is the same as before."""
+        if self.demand != before.demand:
+            return []
+        return [each.request_class for each in self.matches if each in before.matches]
+
+
+def source_of(chosen: Deployment) -> Source:
+    """Return what a deployment's world is read by; raises ConfigError for metrics that cannot be read."""
+    settings = chosen.loaded.settings
+    access = None if settings.prometheus is None else settings.prometheus.to_policy()
+    names = None if access is None else read_metrics(access.preset, chosen.loaded.path.parent)
+    whose = None if access is None else (access.url, dict(access.labels))
+    waiting = [each.deferrable for each in chosen.settings.classes]
+    readers = (access, waiting, sorted(chosen.policy.plan.pools), chosen.settings.targets())
+    return Source((whose, names, chosen.model), chosen.settings.matches(), (*readers, settings.interval_s))
 
 
 def _check_budget(path: Path, plan: PlanPolicy, layouts: Mapping[Role, LayoutProfile]) -> None:

@@ -2,112 +2,122 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from config.commandline import FILE
+from config.commandline import FILE, Quantity
+from planner.commands.options import cluster_options
+from planner.sharding import WHOLE, Shard
 
-if TYPE_CHECKING:
-    from planner.fitting import Fitter
-    from planner.loop import Job
-    from planner.ports import PoolSeat, Recorder
-    from planner.wiring import Deployment
+_LEASE_S = Quantity("duration", 2.0, 60.0)
+_GRACE_S = Quantity("duration", 0.0, 3600.0)
+
+
+class _ShardType(click.ParamType[Shard]):
+    """Read a shard such as 0/4."""
+
+    name = "index/count"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Shard:
+        """Return the shard; a usage error says what to write instead."""
+        if isinstance(value, Shard):
+            return value
+        try:
+            return Shard.parse(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 @click.command("run")
 @click.option("--config", "config_path", type=FILE, required=True, help="Configuration file.")
 @click.option("--deployment", "only", help="Run this deployment alone; default: all of the file.")
-@click.option("--cluster-state", type=FILE, help="YAML or JSON with the pools, read anew at every tick.")
-@click.option("--dry-run", is_flag=True, help="Write decisions into the journal and act on nothing.")
 @click.option(
-    "--metrics", metavar="HOST:PORT", help="Serve Prometheus metrics there, read-only; default: nowhere."
+    "--cluster-state",
+    type=FILE,
+    help="YAML or JSON with the pools, read anew at every tick; default: the cluster's, where the "
+    "configuration names targets.",
+)
+@click.option("--dry-run", is_flag=True, help="Write decisions into the journal and act on nothing.")
+@cluster_options
+@click.option(
+    "--listen",
+    "--metrics",
+    "listen",
+    metavar="HOST:PORT",
+    help="Serve /healthz, /readyz and /metrics there, read-only; none: nowhere. [127.0.0.1:9464; in a pod "
+    "0.0.0.0:9464]",
+)
+@click.option(
+    "--leader-elect/--no-leader-elect",
+    default=None,
+    help="Act only while holding a Lease of the cluster. [with a cluster, unless --dry-run]",
+)
+@click.option("--lease", default="headgate", show_default=True, help="Name of the Lease.")
+@click.option(
+    "--lease-duration",
+    type=_LEASE_S,
+    default="15s",
+    show_default=True,
+    help="How long a leader that is gone is waited for, in whole seconds.",
+)
+@click.option(
+    "--shard",
+    type=_ShardType(),
+    default=WHOLE,
+    show_default="all",
+    help="Run one of several equal shares of the deployments, such as 0/4; each has a Lease of its own.",
+)
+@click.option(
+    "--grace",
+    type=_GRACE_S,
+    default="25s",
+    show_default=True,
+    help="How long ticks in progress may take to end after SIGTERM.",
 )
 def command(
-    config_path: Path, only: str | None, cluster_state: Path | None, dry_run: bool, metrics: str | None
+    config_path: Path,
+    only: str | None,
+    cluster_state: Path | None,
+    dry_run: bool,
+    namespace: str | None,
+    context: str | None,
+    kubeconfig: Path | None,
+    listen: str | None,
+    leader_elect: bool | None,
+    lease: str,
+    lease_duration: float,
+    shard: Shard,
+    grace: float,
 ) -> None:
-    """Look, predict, size and decide on every interval.
+    """Look, predict, size, decide and act on every interval.
 
-    Every tick becomes one line of the journal. Forecasts are fitted in a process of their own, and a tick
-    never waits for one. Deployments that share a pool of GPUs divide it. SIGTERM finishes the tick in
-    progress. Log lines go to stderr as JSON.
+    What may be done with a decision is each deployment's `mode`: observe, recommend or act. Every tick goes
+    into the journal. Of several replicas one leads by a Lease; the others only watch, and take over.
+    Forecasts are fitted in a process of their own. A changed configuration is taken up while running, and
+    one that is wrong refused. SIGTERM finishes the ticks in progress. Log lines go to stderr as JSON.
     """
-    if not dry_run:
-        raise click.UsageError(
-            "acting on a cluster is not built yet: say --dry-run to decide and record, and change nothing"
-        )
-    if cluster_state is None:
-        raise click.UsageError(
-            "say --cluster-state FILE: the pools are read from there until a cluster can be asked"
-        )
-    import threading
-
-    from planner import loop, wiring
-    from planner.act.mode import publishes
-    from planner.clock import SystemClock
-    from planner.logs import log_to_stderr
-    from planner.record.journal import Journal
-    from planner.record.metrics import Metrics
-    from planner.record.noticing import Noticing, log
-    from planner.record.setting import write_setting
-    from planner.record.several import Several, To
-    from planner.worker import FittingWorker
-
-    loaded = wiring.read_config(config_path)
-    names = [only] if only else [each.name for each in loaded.settings.deployments]
-    left_out = [name for name in (wiring.pool_mates(loaded, only) if only else ()) if name != only]
-    if left_out:
-        raise click.UsageError(
-            f"{only} shares a pool of GPUs with {', '.join(left_out)}, and who divides it looks at all of "
-            "them: leave --deployment out"
-        )
-    served = [wiring.deployment(loaded, name) for name in names]
-    seats = wiring.pool_seats(served)
-    kept_at = loaded.settings.journal.to_policy()
-    journal = Journal(kept_at)
-    journal.writable()
-    for each in served:
-        write_setting(Path(kept_at.directory), wiring.setting(each))
-    log_to_stderr()
-    gauges = Metrics()
-    with ExitStack() as ends:
-        if metrics is not None:
-            ends.callback(gauges.serve(metrics))
-        clock, stop, fitter = SystemClock(), threading.Event(), FittingWorker()
-        ends.callback(fitter.stop)
-        watched = Several(journal, gauges, Noticing(log, gauges.count))
-        published = Several(watched, To(gauges.recommend))
-        jobs = [
-            _job(
-                each,
-                cluster_state,
-                published if publishes(each.settings.mode) else watched,
-                fitter,
-                seats.get(each.name),
-            )
-            for each in served
-        ]
-        loop.stop_on_signals(stop)
-        loop.run(jobs, clock, stop)
-
-
-def _job(
-    served: Deployment, cluster_state: Path, recorder: Recorder, fitter: Fitter, seat: PoolSeat | None
-) -> Job:
-    from planner import wiring
-    from planner.act.dryrun import DryRun
-    from planner.act.mode import actuator_for
     from planner.commands.resuming import learner
-    from planner.learning.error_budget import ErrorBudget
-    from planner.loop import Job, Ticking
-    from planner.ports import Ports
+    from planner.leader.lease import Terms
+    from planner.logs import log_to_stderr
+    from planner.running import Options, Process
 
-    live = wiring.live(served, cluster_state, fitter)
-    # A dry run lets nobody act: what a deployment that may would do is said, as a recommendation's is.
-    actuator = actuator_for(served.settings.mode, served.name, DryRun())
-    spender = ErrorBudget(served.served.layouts, live.forecaster.history)
-    ports = Ports(live.observer, live.forecaster, actuator, recorder, learner(served), seat, spender)
-    ticking = Ticking(ports, live.forecaster, live.history, live.check, served.policy, served.served)
-    return Job(served.name, served.policy.plan.interval_s, ticking)
+    elect = leader_elect if leader_elect is not None else cluster_state is None and not dry_run
+    if elect and cluster_state is not None:
+        raise click.UsageError("--leader-elect needs a cluster: leave --cluster-state out")
+    options = Options(
+        config_path,
+        only,
+        cluster_state,
+        dry_run,
+        "" if listen == "none" else listen,
+        namespace,
+        context,
+        kubeconfig,
+        lease if elect else None,
+        Terms(round(lease_duration)),
+        shard,
+        grace,
+    )
+    log_to_stderr()
+    Process(options, learner).run()

@@ -5,9 +5,11 @@ from typing import Any
 
 from models.decision import Decision, Outcome, Status
 from models.errors import ClusterError
+from models.nodes import NodeOrder, NodesAhead
 from models.observation import Observation
+from models.policy import PlanPolicy
 from planner.cluster.api import Cluster, Manifest
-from planner.ports import Actuator
+from planner.ports import Actuator, NodeKeeper
 
 Leading = Callable[[], bool]
 
@@ -34,6 +36,19 @@ class LeasedActuator:
                 Status.SUPERSEDED, "the lease was lost before acting; the next tick of who holds it decides"
             )
         return self._actuator.act(decision, observation)
+
+
+class LeasedNodes:
+    """Implement the NodeKeeper port with another, which is asked only while this process leads."""
+
+    def __init__(self, keeper: NodeKeeper, leading: Leading) -> None:
+        """Bind the keeper and who says whether it may act."""
+        self._keeper = keeper
+        self._leading = leading
+
+    def keep(self, ahead: NodesAhead | None, plan: PlanPolicy, now_s: float) -> tuple[NodeOrder, ...]:
+        """Ask for nodes; for none without the lease."""
+        return self._keeper.keep(ahead, plan, now_s) if self._leading() else ()
 
 
 class LeasedCluster:

@@ -60,13 +60,16 @@ class PrometheusServer:
         policy: PrometheusPolicy,
         sleep: Callable[[float], None] = time.sleep,
         token: Callable[[], str] | None = None,
+        asked: Callable[[bool], None] = lambda _: None,
     ) -> None:
         """Connect lazily; `sleep` waits between attempts, in seconds.
 
         `token` gives a bearer token for each query in place of a file; it raises ObserveError without one.
+        `asked` hears of each query that ended, and whether it was answered usably.
         """
         self._token = token
         self._policy = policy
+        self._asked = asked
         self._sleep = sleep
         self._client: PrometheusConnect | None = None
         self.notes = Notes()
@@ -102,7 +105,7 @@ class PrometheusServer:
         for attempt in range(self._policy.retries + 1):
             final = attempt == self._policy.retries
             try:
-                found, dropped = parse(query(self._connected()), step_s)
+                found, dropped = self._query(query, step_s)
             except _RefusalError as refusal:
                 if final or refusal.status not in RETRIED:
                     raise ObserveError(self._refusal(refusal)) from None
@@ -123,6 +126,15 @@ class PrometheusServer:
                 return found
             self._sleep(BACKOFF_S * 2**attempt)
         raise AssertionError("the last attempt returns or raises")
+
+    def _query(self, query: Callable[["PrometheusConnect"], Any], step_s: float) -> tuple[list[Samples], int]:
+        fine = False
+        try:
+            answer = parse(query(self._connected()), step_s)
+            fine = True
+        finally:
+            self._asked(fine)
+        return answer
 
     def _connected(self) -> "PrometheusConnect":
         if self._client is None:

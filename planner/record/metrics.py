@@ -5,16 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from models.decision import Record
-from models.errors import ConfigError
 from models.notice import Event, Notice
 from models.observation import PoolState
 from models.prediction import SignalForecast
 from models.values import Binding, Role
+from planner.record.serving import Page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
-    from prometheus_client import CollectorRegistry, Counter, Gauge
+    from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SIGNAL = ("deployment", "class", "signal")
 _ROLE = ("deployment", "role")
@@ -35,6 +35,7 @@ class Metrics:
         from prometheus_client import CollectorRegistry
 
         self.registry: CollectorRegistry = CollectorRegistry()
+        self._of_deployments: list[Gauge] = []
         self._ticks = self._counter("headgate_ticks", "Ticks, by what came of them.", "deployment", "status")
         self._leader = self._gauge("headgate_leader", "1: this process leads, 0: it stands by.")
         # Who stands in no election leads.
@@ -144,34 +145,45 @@ class Metrics:
 
     def count(self, record: Record, notice: Notice) -> None:
         """Count a demotion; a listener of what changes from record to record."""
-        if notice.event is Event.FORECAST_DEMOTED:
+        if notice.event is Event.FORECAST_DEMOTED and notice.signal is not None:
             self._demoted.labels(record.deployment, notice.request_class, notice.signal.value).inc()
 
     def lead(self, leading: bool) -> None:
         """Show whether this process leads; a listener of the election."""
         self._leader.set(leading)
 
-    def serve(self, address: str) -> Callable[[], None]:
-        """Serve /metrics at HOST:PORT from now on; return what ends that.
+    def retire(self, deployment: str) -> None:
+        """Take back what was said of a deployment, as somebody else decides for it now, or nobody.
 
-        Raises ConfigError for an address that cannot be served at.
+        Two replicas would otherwise go on to recommend different counts. What was counted stays.
         """
-        from prometheus_client import start_http_server
+        for gauge in self._of_deployments:
+            gauge.remove_by_labels({"deployment": deployment})
 
-        host, port = _parsed(address)
-        try:
-            server, thread = start_http_server(port, host, self.registry)
-        except OSError as error:
-            raise ConfigError(
-                f"--metrics {address}: cannot be served there: {error.strerror or error}"
-            ) from None
+    def page(self, accept: str) -> Page:
+        """Return what a scrape sees, in the format that it accepts."""
+        from prometheus_client.exposition import choose_encoder
 
-        def stop() -> None:
-            server.shutdown()
-            server.server_close()
-            thread.join()
+        encoder, content_type = choose_encoder(accept)
+        return Page(200, content_type, encoder(self.registry))
 
-        return stop
+    def gauge(self, name: str, said: str, *labels: str) -> Gauge:
+        """Return a new gauge of this registry."""
+        from prometheus_client import Gauge
+
+        return Gauge(name, said, labels, registry=self.registry)
+
+    def counter(self, name: str, said: str, *labels: str) -> Counter:
+        """Return a new counter of this registry; its name is shown with `_total`."""
+        from prometheus_client import Counter
+
+        return Counter(name, said, labels, registry=self.registry)
+
+    def histogram(self, name: str, said: str, buckets: Sequence[float], *labels: str) -> Histogram:
+        """Return a new histogram of this registry; `buckets` are upper bounds."""
+        from prometheus_client import Histogram
+
+        return Histogram(name, said, labels, buckets=tuple(buckets), registry=self.registry)
 
     def _demands(self, record: Record) -> None:
         for name, signals in record.forecast.signals.items():
@@ -206,18 +218,10 @@ class Metrics:
             self._peak.labels(*labels, f"{level:g}").set(max(path))
 
     def _gauge(self, name: str, said: str, *labels: str) -> Gauge:
-        from prometheus_client import Gauge
-
-        return Gauge(name, said, labels, registry=self.registry)
+        made = self.gauge(name, said, *labels)
+        if "deployment" in labels:
+            self._of_deployments.append(made)
+        return made
 
     def _counter(self, name: str, said: str, *labels: str) -> Counter:
-        from prometheus_client import Counter
-
-        return Counter(name, said, labels, registry=self.registry)
-
-
-def _parsed(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or not 0 <= int(port) <= 65_535:
-        raise ConfigError(f"--metrics {address}: write HOST:PORT, such as 127.0.0.1:9464")
-    return host.strip("[]"), int(port)
+        return self.counter(name, said, *labels)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from models.decision import Record
 from models.notice import Notice, notices
-from models.prediction import Forecast
+from models.tick_notices import tick_notices
 
 _LOG = logging.getLogger(__name__)
 
@@ -19,14 +19,16 @@ class Noticing:
     def __init__(self, *listeners: Listener) -> None:
         """Begin with nothing to compare with."""
         self._listeners = listeners
-        self._last: dict[str, Forecast] = {}
+        self._last: dict[str, Record] = {}
 
     def record(self, record: Record) -> None:
         """Tell what changed since the last record of this deployment."""
-        for notice in notices(self._last.get(record.deployment), record.forecast):
+        before = self._last.get(record.deployment)
+        told = notices(None if before is None else before.forecast, record.forecast)
+        for notice in (*told, *tick_notices(before, record)):
             for listener in self._listeners:
                 listener(record, notice)
-        self._last[record.deployment] = record.forecast
+        self._last[record.deployment] = record
 
 
 def log(record: Record, notice: Notice) -> None:
@@ -34,9 +36,11 @@ def log(record: Record, notice: Notice) -> None:
     fields = {
         "deployment": record.deployment,
         "event": notice.event.value,
-        "class": notice.request_class,
-        "signal": notice.signal.value,
         "tick": record.tick_id,
     }
+    if notice.signal is not None:
+        fields |= {"class": notice.request_class, "signal": notice.signal.value}
+    if notice.role is not None:
+        fields["role"] = notice.role.value
     level = logging.WARNING if notice.event.warning else logging.INFO
     _LOG.log(level, "%s: %s", notice.event.value, notice, extra={"fields": fields})

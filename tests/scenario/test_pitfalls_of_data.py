@@ -188,6 +188,7 @@ def test_a_pool_of_unknown_shape_opens_no_budget(tmp_path: Path) -> None:
     served = Served(builders.layouts(), "sha256:0", "test")
     outcome = run_once(Job("shop", 60.0, lambda now_s: tick(now_s, ports, policy, served)), Clock())
     # Nothing is decided, and the outcome names the key.
+    assert outcome is not None
     assert outcome.status is Status.FAILED
     assert "unknown key `pools.prefill.replicaCount`" in outcome.detail
     assert memory.records == []
@@ -195,5 +196,6 @@ def test_a_pool_of_unknown_shape_opens_no_budget(tmp_path: Path) -> None:
     # GPUs per replica come from the profile, never from what a cluster says: known counts bind at once.
     state.write_text("pools: {prefill: {replicas: 12}, decode: {replicas: 3}}\n")
     outcome = run_once(Job("shop", 60.0, lambda now_s: tick(now_s, ports, policy, served)), Clock())
+    assert outcome is not None
     assert outcome.status is Status.UNCHANGED
     assert all(memory.records[0].decision.final[role] <= n for role, n in ((PREFILL, 12), (DECODE, 3)))

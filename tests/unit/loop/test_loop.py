@@ -20,8 +20,9 @@ from models.values import Role
 from planner.cli import headgate
 from planner.clock import SystemClock
 from planner.logs import JsonFormatter
-from planner.loop import Job, run, run_once
+from planner.loop import Job, run_once
 from planner.record.journal import read_journal
+from planner.schedule import Schedule
 from tests import builders
 from tests.components import REPOSITORY
 from tests.integration.loopback import free_port
@@ -87,20 +88,21 @@ def test_an_exception_becomes_a_logged_failed_outcome(
 
 
 class Running:
-    """Run jobs in a thread of their own until the test has seen enough."""
+    """Run jobs until the test has seen enough."""
 
     def __init__(self, *jobs: Job) -> None:
-        self.stop = threading.Event()
-        self.thread = threading.Thread(target=run, args=(jobs, SystemClock(), self.stop))
+        clock = SystemClock()
+        self.skipped: list[str] = []
+        self.schedule = Schedule(clock, lambda job: run_once(job, clock), self.skipped.append)
+        for job in jobs:
+            self.schedule.put(job)
 
     def __enter__(self) -> "Running":
-        self.thread.start()
+        self.schedule.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop.set()
-        self.thread.join(PATIENCE_S)
-        assert not self.thread.is_alive()
+        assert self.schedule.stop(PATIENCE_S) == ()
 
 
 def test_the_first_tick_comes_at_once_and_not_after_an_interval() -> None:
@@ -236,14 +238,87 @@ def _records(folder: Path) -> list[Record]:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ([], "acting on a cluster is not built yet: say --dry-run"),
-        (["--dry-run"], "say --cluster-state FILE"),
+        (["--cluster-state", "FILE", "--leader-elect"], "--leader-elect needs a cluster"),
+        (["--shard", "4/4"], "of 4 shards the last is 3/4"),
+        (["--shard", "one"], "write INDEX/COUNT, such as 0/4"),
     ],
 )
-def test_what_cannot_be_done_yet_is_a_usage_error(tmp_path: Path, arguments: list[str], said: str) -> None:
+def test_what_does_not_go_together_is_a_usage_error(tmp_path: Path, arguments: list[str], said: str) -> None:
     config = prepare(tmp_path, "http://127.0.0.1:9")
 
     result = CliRunner().invoke(headgate, ["run", "--config", str(config), *arguments])
 
     assert result.exit_code == 2
     assert said in result.output
+
+
+@pytest.mark.parametrize(
+    ("mode", "arguments", "said"),
+    [
+        ("observe", [], "nothing says where the replicas of shop are"),
+        ("act", ["--cluster-state", "state.yaml"], "its mode is act, and nothing here can change its pools"),
+    ],
+)
+def test_what_has_no_pools_to_look_at_or_to_change_is_refused(
+    tmp_path: Path, mode: str, arguments: list[str], said: str
+) -> None:
+    config = prepare(tmp_path, "http://127.0.0.1:9")
+    config.write_text(config.read_text().replace("model:", f"mode: {mode}\n    model:", 1))
+    arguments = [str(tmp_path / each) if each.endswith("yaml") else each for each in arguments]
+
+    result = CliRunner().invoke(headgate, ["run", "--config", str(config), *arguments])
+
+    assert result.exit_code == 1
+    assert said in str(result.exception)
+
+
+def test_a_tick_that_does_not_end_holds_up_a_stop_no_longer_than_told() -> None:
+    begun, free = threading.Event(), threading.Event()
+
+    def hanging(now_s: float) -> Record:
+        begun.set()
+        free.wait(PATIENCE_S)
+        return record(now_s)
+
+    clock = SystemClock()
+    schedule = Schedule(clock, lambda job: run_once(job, clock))
+    schedule.put(Job("shop", 60.0, hanging))
+    schedule.start()
+    assert begun.wait(PATIENCE_S)
+
+    assert schedule.stop(0.1) == ("shop",)
+    free.set()
+
+
+def test_jobs_come_go_and_change_while_others_tick() -> None:
+    ticked: dict[str, threading.Event] = {name: threading.Event() for name in ("one", "two", "new")}
+
+    def ticking(name: str) -> Job:
+        def one(now_s: float) -> Record:
+            ticked[name].set()
+            return record(now_s)
+
+        return Job("shop" if name == "new" else name, 0.05, one)
+
+    with Running(ticking("one"), Job("shop", 3600.0, lambda _: record())) as running:
+        running.schedule.put(ticking("two"))
+        running.schedule.put(ticking("new"))
+        assert all(each.wait(PATIENCE_S) for each in ticked.values())
+        running.schedule.drop("one")
+        time.sleep(0.1)
+        ticked["one"].clear()
+        time.sleep(0.2)
+        assert not ticked["one"].is_set()
+
+
+def test_all_may_be_ticked_at_once() -> None:
+    ticked = threading.Semaphore(0)
+
+    def one(now_s: float) -> Record:
+        ticked.release()
+        return record(now_s)
+
+    with Running(Job("shop", 3600.0, one)) as running:
+        assert ticked.acquire(timeout=PATIENCE_S)
+        running.schedule.all_now()
+        assert ticked.acquire(timeout=PATIENCE_S)

@@ -1,15 +1,12 @@
 """What a record says is what a scrape shows, and what changed is told once."""
 
 import logging
-import socket
-import urllib.request
 from dataclasses import replace
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from models.decision import Adjustment, Decision, Outcome, Reason, Record, RoleSizing, Sizing, Status
-from models.errors import ConfigError
 from models.gpu_pool import PoolShare
 from models.notice import Event, notices
 from models.observation import PoolState, StartingReplica
@@ -21,7 +18,6 @@ from planner.record.metrics import Metrics
 from planner.record.noticing import Noticing, log
 from planner.record.several import Several, To
 from tests import builders
-from tests.integration.loopback import free_port
 
 GOOD = SignalForecast(
     levels=(0.5, 0.9),
@@ -60,13 +56,7 @@ def record(said: SignalForecast) -> Record:
 
 def scraped(metrics: Metrics) -> dict[str, float]:
     """Return the value of each series, by its name and what tells it apart besides shop and pages."""
-    address = f"127.0.0.1:{free_port()}"
-    stop = metrics.serve(address)
-    try:
-        with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
-            text = answer.read().decode()
-    finally:
-        stop()
+    text = metrics.page("text/plain").body.decode()
     found = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
@@ -168,18 +158,16 @@ def test_a_demotion_is_counted_once_and_shown_as_long_as_it_lasts() -> None:
     assert seen["headgate_ticks_total unchanged"] == 5
 
 
-@pytest.mark.parametrize("address", ["9464", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:x", ":9464"])
-def test_an_address_that_is_none_is_refused(address: str) -> None:
-    with pytest.raises(ConfigError, match="HOST:PORT"):
-        Metrics().serve(address)
+def test_what_is_retired_is_said_no_more_and_what_was_counted_stays() -> None:
+    metrics = Metrics()
+    metrics.record(record(GOOD))
+    metrics.recommend(record(GOOD))
 
+    metrics.retire("shop")
 
-def test_a_port_that_is_taken_is_refused_with_the_reason() -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        with pytest.raises(ConfigError, match=r"cannot be served there: .*in use"):
-            Metrics().serve(f"127.0.0.1:{taken.getsockname()[1]}")
+    kept = scraped(metrics)
+    assert kept["headgate_ticks_total unchanged"] == 1
+    assert not [name for name in kept if name.startswith(("headgate_replicas", "headgate_demand"))]
 
 
 @pytest.mark.parametrize(
