@@ -21,7 +21,7 @@ from planner.learning.learned import Learned
 from planner.loop import Job, Ticking
 from planner.ports import Actuator, NodeKeeper, PoolSeat, Ports, Recorder
 from planner.schedule import Schedule
-from planner.wiring import Configuration, Connected, Deployment, Live, Source
+from planner.wiring import Configuration, Connected, Deployment, Live
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,7 +59,6 @@ class Wired:
 
     chosen: Deployment
     live: Live
-    source: Source
     learner: Learned
     ticking: Ticking
 
@@ -80,12 +79,11 @@ def wire(around: Surroundings, chosen: Deployment, place: Place, before: Wired |
     """
     asked = partial(around.asked, chosen.name)
     live = wiring.live(chosen, around.cluster_state, around.fitter, around.observing, asked)
-    source = wiring.source_of(chosen)
     if before is not None:
-        if before.source == source:
-            old = before.live
+        old = before.live
+        if old.source == live.source:
             live = replace(live, observer=old.observer, history=old.history, check=old.check)
-        live.forecaster.inherit(before.live.forecaster, source.same_classes(before.source))
+        live.forecaster.inherit(old.forecaster, live.source.same_classes(old.source))
     learner = around.resume(chosen) if before is None else _learner(chosen, before)
     ports = Ports(
         live.observer,
@@ -100,9 +98,9 @@ def wire(around: Surroundings, chosen: Deployment, place: Place, before: Wired |
     ticking = Ticking(
         ports, live.forecaster, live.history, live.check, chosen.policy, chosen.served, around.leading
     )
-    if before is not None and before.source == source:
+    if before is not None and before.live.source == live.source:
         ticking.go_on_from(before.ticking)
-    return Wired(chosen, live, source, learner, ticking)
+    return Wired(chosen, live, learner, ticking)
 
 
 def _actuator(around: Surroundings, chosen: Deployment) -> Actuator:

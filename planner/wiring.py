@@ -23,7 +23,7 @@ from models.errors import ArtifactError, ConfigError
 from models.gpu_pool import GpuPool, Membership, within_pool
 from models.nodes import AgentPoolPolicy
 from models.observation import Gap
-from models.policy import ClassMatch, Mode, PlanPolicy, PrometheusPolicy, TickPolicy
+from models.policy import Mode, PlanPolicy, PrometheusPolicy, TickPolicy
 from models.target import PoolTarget
 from models.topology import Topology
 from models.values import Role
@@ -48,6 +48,7 @@ from planner.observe.watched import WatchedCluster
 from planner.ports import NodeKeeper, Observer
 from planner.record.setting import Setting
 from planner.sharing import Seat, seats
+from planner.source import Source
 from planner.stocks import Terms, alternatives, choose_layouts, stocks
 from planner.tick import Served
 
@@ -200,6 +201,7 @@ class Live:
     history: PrometheusHistory
     forecaster: Forecasting
     check: Callable[[float], tuple[Gap, ...]]
+    source: Source
 
 
 def prometheus_server(
@@ -302,36 +304,12 @@ def live(
             deployment=chosen.name,
         ),
         partial(missing_series, server, names, target),
+        Source(
+            (access.url, dict(access.labels), names, chosen.model),
+            chosen.settings.matches(),
+            (access, waiting, sorted(plan.pools), targets, plan.interval_s),
+        ),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Say what `live` reads the world by: where this is equal, the readers of one serve the other.
-
-    `demand` says whose demand is read, `matches` which of it is each class's, `readers` all the rest.
-    """
-
-    demand: tuple[object, ...]
-    matches: tuple[ClassMatch, ...]
-    readers: tuple[object, ...]
-
-    def same_classes(self, before: "Source") -> list[str]:
-        """Return the classes whose demand is the same as before."""
-        if self.demand != before.demand:
-            return []
-        return [each.request_class for each in self.matches if each in before.matches]
-
-
-def source_of(chosen: Deployment) -> Source:
-    """Return what a deployment's world is read by; raises ConfigError for metrics that cannot be read."""
-    settings = chosen.loaded.settings
-    access = None if settings.prometheus is None else settings.prometheus.to_policy()
-    names = None if access is None else read_metrics(access.preset, chosen.loaded.path.parent)
-    whose = None if access is None else (access.url, dict(access.labels))
-    waiting = [each.deferrable for each in chosen.settings.classes]
-    readers = (access, waiting, sorted(chosen.policy.plan.pools), chosen.settings.targets())
-    return Source((whose, names, chosen.model), chosen.settings.matches(), (*readers, settings.interval_s))
 
 
 def _check_budget(path: Path, plan: PlanPolicy, layouts: Mapping[Role, LayoutProfile]) -> None:
