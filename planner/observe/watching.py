@@ -36,6 +36,8 @@ class Watched:
         """Watch API version, kind and namespace; `clock` tells seconds that only grow."""
         self._cluster, self._kind, self._clock, self._sync_s = cluster, kind, clock, sync_s
         self._objects: dict[str, Manifest] = {}
+        # Names that a watch which has just begun has told; what it does not tell is gone.
+        self._told: set[str] | None = None
         self._changed = threading.Condition()
         self._heard_s: float | None = None
         self._error: ClusterError | None = None
@@ -98,6 +100,7 @@ class Watched:
     def _run(self) -> None:
         failures = 0
         while not self._stopped.is_set():
+            self._told = set()
             try:
                 for change, found in self._cluster.watch(
                     *self._kind, "", self._stopped.is_set, self._current
@@ -114,6 +117,8 @@ class Watched:
         name = found["metadata"]["name"]
         kept = None if change == "DELETED" else trimmed(self._kind[1], found)
         with self._changed:
+            if self._told is not None:
+                self._told.add(name)
             if kept is None:
                 self._objects.pop(name, None)
             else:
@@ -123,6 +128,9 @@ class Watched:
 
     def _current(self) -> None:
         with self._changed:
+            if self._told is not None:
+                self._objects = {name: each for name, each in self._objects.items() if name in self._told}
+                self._told = None
             self._heard_s, self._error, self._failing_s = self._clock(), None, None
             self._changed.notify_all()
 
