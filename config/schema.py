@@ -11,6 +11,7 @@ from config.nodes import NodesSettings, nodes_problems
 from config.perhardware import GpuBudget
 from config.pools import PoolsSettings
 from config.quantities import Duration, Place, Share, at_most, write_duration
+from config.readiness import ReadinessSettings
 from config.section import Problems, Section, refuse
 from config.sharing import GpuPoolSettings, ShareSettings, sharing_problems
 from config.sources import JournalSettings, PrometheusSettings
@@ -144,6 +145,10 @@ class DeploymentSettings(Section):
     )
     decide: DecideSettings = Field(
         default_factory=DecideSettings, description="On what evidence, and how fast, counts may change."
+    )
+    readiness: ReadinessSettings = Field(
+        default_factory=ReadinessSettings,
+        description="What the track record must show before the deployment is called ready to act.",
     )
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ COMMANDS = {
     "replay": "Replay a trace on a simulated fleet under several policies.",
     "size": "Answer a capacity question from a profile.",
     "backtest": "Judge forecasters side by side on a measured series.",
+    "report": "Score the decisions of a journal: are they ready to be acted on?",
     "explain": "Explain one decision from the journal, and why not another count.",
     "config": "Check and show the configuration.",
 }

@@ -2,13 +2,15 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from models.errors import ConfigError
-from models.policy import MOST_REPLICAS, TickPolicy
+from models.policy import MOST_REPLICAS, JournalPolicy, TickPolicy
 from models.simulation.scorecard import PolicyResult
+from models.track.criteria import Criteria
 from models.values import Role
 from planner.forecasting import Forecasting
 from planner.policies import oracle, sizing
@@ -16,9 +18,13 @@ from planner.policies.headgate import Headgate
 from planner.policies.hpa import Hpa, Metric
 from planner.policies.perfect import PerfectForecaster
 from planner.policies.policy import Policy
+from planner.policies.recorded import Recorded
 from planner.policies.static import Static
 from planner.policies.static_peak import StaticPeak
+from planner.ports import Recorder
 from planner.processes import Progress, side_by_side
+from planner.record.journal import Journal
+from planner.record.setting import Setting, write_setting
 from planner.replay import Stage, attainment_of, replay
 from planner.tick import Served
 
@@ -33,6 +39,9 @@ _ENLARGE = 8
 # The share of its progress that static-peak's search takes.
 _SEARCH_SHARE = 0.5
 
+# A journal of a replay keeps all of it.
+_MOST_FILES = 10_000
+
 # Called with a policy's name and the share of its run that is done.
 Watch = Callable[[str, float], None]
 
@@ -42,12 +51,14 @@ class Setup:
     """Hold what the contestants of one deployment are made of.
 
     `initial` is the fleet that policies which scale begin with (`None`: sized for the first ten minutes of
-    the trace).
+    the trace). Records of each policy are kept in a folder of its name in `journal` (`None`: nowhere).
     """
 
     policy: TickPolicy
     served: Served
     initial: Mapping[Role, int] | None = None
+    journal: Path | None = None
+    criteria: Criteria = field(default_factory=Criteria)
 
 
 def contest(
@@ -94,10 +105,34 @@ def compete(name: str, stage: Stage, setup: Setup, progress: Progress) -> Policy
         return _static_peak(stage, setup, progress)
     if name == oracle.NAME:
         return _oracle(stage, setup, progress)
-    return replay(stage, _policy(name, stage, setup), progress)
+    return replay(stage, _kept(name, stage, setup), progress)
 
 
-def _policy(name: str, stage: Stage, setup: Setup) -> Policy:
+def _kept(name: str, stage: Stage, setup: Setup) -> Policy:
+    """Return a policy that keeps a journal where one is wanted."""
+    recorder = _recorder(name, setup)
+    policy = _policy(name, stage, setup, recorder)
+    if recorder is None or isinstance(policy, Headgate):
+        return policy
+    return Recorded(policy, recorder, setup.policy, setup.served)
+
+
+def _recorder(name: str, setup: Setup) -> Recorder | None:
+    """Return the journal of one policy, with what its records were decided with beside them."""
+    if setup.journal is None:
+        return None
+    folder = setup.journal / journal_name(name)
+    served = setup.served
+    write_setting(folder, Setting(setup.policy, served.layouts, served.profile_digest, setup.criteria))
+    return Journal(JournalPolicy(str(folder), keep_files=_MOST_FILES))
+
+
+def journal_name(policy: str) -> str:
+    """Return the folder in which a policy's records are kept: static:3,1 is static-3-1."""
+    return policy.replace(":", "-").replace(",", "-")
+
+
+def _policy(name: str, stage: Stage, setup: Setup, recorder: Recorder | None = None) -> Policy:
     plan, layouts = setup.policy.plan, stage.layouts
     if name == "static-mean":
         return Static(name, sizing.mean_fleet(stage.workload, layouts, plan))
@@ -111,7 +146,7 @@ def _policy(name: str, stage: Stage, setup: Setup) -> Policy:
         return Hpa(targets, plan.pools, initial)
     forecaster = _forecaster(name, stage, setup.policy)
     forecaster.seed(stage.history)
-    return Headgate(setup.policy, setup.served, forecaster, initial, name, forecaster.history)
+    return Headgate(setup.policy, setup.served, forecaster, initial, name, forecaster.history, recorder)
 
 
 def _forecaster(name: str, stage: Stage, policy: TickPolicy) -> Forecasting | PerfectForecaster:

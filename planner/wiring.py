@@ -140,7 +140,8 @@ def deployment(
 
 def setting(chosen: Deployment) -> Setting:
     """Return what a deployment's ticks are computed with, to keep beside their records."""
-    return Setting(chosen.policy, chosen.served.layouts, chosen.profile.digest)
+    criteria = chosen.settings.readiness.to_policy()
+    return Setting(chosen.policy, chosen.served.layouts, chosen.profile.digest, criteria)
 
 
 def pool_seats(deployments: Sequence[Deployment]) -> dict[str, Seat]:

@@ -106,9 +106,10 @@ def _y(panel: Panel) -> alt.Y:
 
 
 def _time_axis(labelled: bool = True) -> alt.Axis:
-    """Name days at midnight and else the time of day; Vega's own labels would be in twelve hours."""
+    """Name the day at midnight, else the time above its day; Vega's own labels would be in twelve hours."""
     midnight = "utchours(datum.value) === 0 && utcminutes(datum.value) === 0"
-    label = f"{midnight} ? utcFormat(datum.value, '%a %d %b') : utcFormat(datum.value, '%H:%M')"
+    day = "utcFormat(datum.value, '%a %d %b')"
+    label = f"{midnight} ? {day} : [utcFormat(datum.value, '%H:%M'), {day}]"
     return alt.Axis(labels=labelled, ticks=labelled, title=None, grid=True, labelExpr=label)
 
 

@@ -74,8 +74,16 @@ _POLICIES = "headgate,static-peak,static-mean,hpa"
 @click.option("--seed", type=click.IntRange(0, 2**31), default=0, show_default=True, help="Seed.")
 @click.option("--jobs", type=click.IntRange(1), help="Policies replayed at once; default: one per core.")
 @click.option("--out", type=FILE, help="Write an HTML report to this file.")
+@click.option(
+    "--journal",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Keep the records of each policy in a folder of its name in here, to be read by `headgate report` "
+    "and `headgate explain`; static-peak and the oracle keep none.",
+)
 @output_option("table", "wide", "json")
-def command(output: str, out: Path | None, policy: str, jobs: int | None, **asked: Any) -> None:
+def command(
+    output: str, out: Path | None, journal: Path | None, policy: str, jobs: int | None, **asked: Any
+) -> None:
     """Replay a trace on a simulated fleet under several policies."""
     from planner.contest import Setup, contest, split_names
 
@@ -88,7 +96,10 @@ def command(output: str, out: Path | None, policy: str, jobs: int | None, **aske
     deployment, tick_policy = _deployment(**asked)
     roles = tuple(deployment.served.layouts)
     _check_policies(names, roles)
-    setup = Setup(tick_policy, deployment.served, _initial(asked["initial"], roles))
+    if journal is not None:
+        _check_journal(journal, names)
+    criteria = deployment.settings.readiness.to_policy()
+    setup = Setup(tick_policy, deployment.served, _initial(asked["initial"], roles), journal, criteria)
     stage = _stage(deployment, tick_policy, **asked)
     with _progress(names) as watch:
         results = contest(names, stage, setup, watch, jobs)
@@ -167,6 +178,19 @@ def _check_policies(names: Sequence[str], roles: Sequence[Role]) -> None:
             check_name(name, roles)
     except ConfigError as error:
         raise click.BadParameter(str(error), param_hint="--policy") from None
+
+
+def _check_journal(journal: Path, names: Sequence[str]) -> None:
+    """Refuse to mix a replay's records with those of another."""
+    from planner.contest import journal_name
+    from planner.record.rotation import journal_files
+
+    for name in names:
+        folder = journal / journal_name(name)
+        if journal_files(folder):
+            raise click.BadParameter(
+                f"{folder} holds a journal already; name another folder", param_hint="--journal"
+            )
 
 
 def _initial(text: str | None, roles: Sequence[Role]) -> dict[Role, int] | None:

@@ -9,7 +9,7 @@ from planner.history import History
 from planner.learning.error_budget import ErrorBudget
 from planner.learning.learned import Learned
 from planner.policies.policy import World
-from planner.ports import EveryMoment, Forecaster, Ports, Spender
+from planner.ports import EveryMoment, Forecaster, Ports, Recorder, Spender
 from planner.record.memory import Forget
 from planner.tick import Served, tick
 
@@ -25,11 +25,13 @@ class Headgate:
         initial: Mapping[Role, int],
         name: str = "headgate",
         history: History | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         """Bind the deployment's policy to a forecaster that may have been seeded with history.
 
         What differs between Headgate and its variants is the forecaster alone, and the `name`. With the
-        `history` of demand the promise is kept over the policy's window, without at every moment.
+        `history` of demand the promise is kept over the policy's window, without at every moment. Records go
+        to the `recorder`, without one nowhere.
         """
         self.name = name
         self._policy = policy
@@ -37,6 +39,7 @@ class Headgate:
         self._served = replace(served, alternatives={})
         self._forecaster = forecaster
         self._initial = initial
+        self._recorder = recorder or Forget()
         self._learner = Learned(policy.plan, served.layouts)
         self._spender: Spender = EveryMoment() if history is None else ErrorBudget(served.layouts, history)
 
@@ -56,7 +59,7 @@ class Headgate:
             world.observer,
             self._forecaster,
             world.actuator,
-            Forget(),
+            self._recorder,
             self._learner,
             spender=self._spender,
         )

@@ -23,6 +23,7 @@ from models.policy import PlanPolicy
 from models.simulation.scorecard import PolicyResult
 from models.simulation.timescale import TimeScale
 from models.simulation.workload import Workload
+from models.track.foresight import ahead, filled
 from models.values import Role
 from planner.policies.cheapest import cheapest
 from planner.policies.policy import Policy, World
@@ -94,7 +95,7 @@ class Oracle:
         need = np.stack(columns, axis=1)
         ordered = np.stack(
             [
-                ahead(kept(need[:, i], self._worth[role]), self._lead[role] + 1)
+                ahead(filled(need[:, i], self._worth[role]), self._lead[role] + 1)
                 for i, role in enumerate(self._roles)
             ],
             axis=1,
@@ -149,18 +150,3 @@ class Oracle:
             gpus = np.array([self._layouts[r].gpus if r in limit.roles else 0 for r in self._roles])
             fits &= ordered @ gpus <= limit.gpus
         return np.where(fits[:, None], ordered, need)
-
-
-def kept(need: Counts, steps: int) -> Counts:
-    """Return a need with valleys of fewer than `steps` filled: a morphological closing (Serra 1982)."""
-    padded = np.concatenate((np.repeat(need[:1], steps - 1), need, np.repeat(need[-1:], steps - 1)))
-    above = np.lib.stride_tricks.sliding_window_view(padded, steps).max(axis=1)
-    closed: Counts = np.lib.stride_tricks.sliding_window_view(above, steps).min(axis=1)
-    return closed
-
-
-def ahead(need: Counts, steps: int) -> Counts:
-    """Return the highest need of this and the next `steps - 1` intervals."""
-    padded = np.concatenate((need, np.repeat(need[-1:], steps - 1)))
-    highest: Counts = np.lib.stride_tricks.sliding_window_view(padded, steps).max(axis=1)
-    return highest

@@ -5,10 +5,11 @@ import pytest
 
 from models.simulation.scorecard import PolicyResult
 from models.simulation.workload import Workload
+from models.track.foresight import ahead, filled
 from models.values import Role
 from planner.contest import compete
 from planner.policies.cheapest import spare
-from planner.policies.oracle import Oracle, ahead, kept
+from planner.policies.oracle import Oracle
 from planner.replay import Stage, replay
 from tests.unit.replay.stages import chat, setup, stage
 
@@ -42,9 +43,9 @@ def told() -> tuple[Stage, PolicyResult]:
 
 
 def test_a_valley_that_is_too_short_to_pay_is_filled_and_a_longer_one_is_not() -> None:
-    assert kept(NEED, 2).tolist() == [1, 1, 4, 4, 4, 4, 4, 1, 1, 1, 2, 1]
-    assert kept(NEED, 4).tolist() == [1, 1, 4, 4, 4, 4, 4, 2, 2, 2, 2, 1]
-    assert kept(NEED, 1).tolist() == NEED.tolist()
+    assert filled(NEED, 2).tolist() == [1, 1, 4, 4, 4, 4, 4, 1, 1, 1, 2, 1]
+    assert filled(NEED, 4).tolist() == [1, 1, 4, 4, 4, 4, 4, 2, 2, 2, 2, 1]
+    assert filled(NEED, 1).tolist() == NEED.tolist()
 
 
 def test_an_order_is_placed_a_start_up_ahead_and_ends_with_the_need() -> None:
