@@ -17,7 +17,7 @@ from planner.act.prepare import Prepared, grouped, prepare, wanted_of
 from planner.act.recovery import Recovered, recover
 from planner.act.results import CONFLICT, Result, explained, joined
 from planner.act.scaling import at_version, send
-from planner.cluster.api import Cluster
+from planner.cluster.api import Cluster, Manifest
 from planner.cluster.needs import intent_owner
 from planner.cluster.owners import read_owner
 from planner.cluster.scalable import Scalable
@@ -87,7 +87,11 @@ class ClusterActuator:
         if owner is None or INTENT not in (owner["metadata"].get("annotations") or {}):
             return Outcome(status)
         recovered = self._recover(cluster, prepare(cluster, self.policy.targets, {}))
-        return Outcome(status if recovered is None or recovered.free else recovered.status, self._said())
+        if recovered is None:
+            return Outcome(
+                status, f"a change of two roles was begun on {_named(owner)}; neither can be read now"
+            )
+        return Outcome(status if recovered.free else recovered.status, self._said())
 
     def _apply(self, cluster: Cluster, decision: Decision, observation: Observation) -> Outcome:
         wanted = wanted_of(decision, observation, self.policy.layouts)
@@ -229,6 +233,10 @@ class ClusterActuator:
 
     def _said(self) -> str:
         return "; ".join(self._told)
+
+
+def _named(owner: Manifest) -> str:
+    return f"{owner['kind']} {owner['metadata']['name']}"
 
 
 def _same(pool: Scalable, owner: object) -> bool:

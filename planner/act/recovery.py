@@ -107,9 +107,11 @@ def _carry_out(
         if sent.result.status is not Status.APPLIED:
             break
     sentence = "; ".join(dict.fromkeys([said, *(result.sentence for result in results.values())]))
-    if any(result.status is Status.FAILED for result in results.values()):
+    failed = [result for result in results.values() if result.status is Status.FAILED]
+    # What would be refused again must not hold up decisions: the fleet as it is counts from here on.
+    if any(not result.lasting for result in failed):
         return Recovered(Status.FAILED, f"{sentence}; tried again at the next tick", free=False)
-    closed = _close(cluster, owner, text, sentence)
+    closed = _close(cluster, owner, text, f"{sentence}; let go" if failed else sentence)
     moved = any(result.status is Status.APPLIED for result in results.values())
     if not moved:
         return closed

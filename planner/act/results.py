@@ -8,7 +8,7 @@ from models.decision import Outcome, Status
 from models.errors import ClusterError
 from models.values import Role
 
-FORBIDDEN, CONFLICT, INVALID = 403, 409, 422
+BAD_REQUEST, FORBIDDEN, CONFLICT, INVALID = 400, 403, 409, 422
 _DENIED = re.compile(
     r'cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"'
     r'(?: in the namespace "(?P<namespace>[^"]+)")?'
@@ -19,16 +19,21 @@ _FIRST = (Status.FAILED, Status.APPLIED, Status.SUPERSEDED, Status.HELD, Status.
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Say what came of a role's change; `known` whether the cluster's state after it is known."""
+    """Say what came of a role's change.
+
+    `known` says whether the cluster's state after it is known, `lasting` whether the same would be refused
+    again: an account without the verb, a quota, a count that the schema does not allow.
+    """
 
     status: Status
     sentence: str
     known: bool = True
+    lasting: bool = False
 
 
 def refused(error: ClusterError) -> Result:
     """Return the result of a request that the server refused."""
-    return Result(Status.FAILED, explained(error))
+    return Result(Status.FAILED, explained(error), lasting=error.status in (BAD_REQUEST, FORBIDDEN, INVALID))
 
 
 def explained(error: ClusterError) -> str:

@@ -29,10 +29,11 @@ class Wanted:
 def objection(found: Found, wanted: Wanted) -> Result | None:
     """Return why a role must not be patched as wanted; `None` where it may."""
     if wanted.after < 1:
-        return Result(Status.FAILED, f"a count of {wanted.after} is refused: the least is 1 replica")
+        return _refusal(f"a count of {wanted.after} is refused: the least is 1 replica")
     if isinstance(found, Unresolved):
-        gone = found.reason is Lacking.ABSENT
-        return Result(Status.SUPERSEDED if gone else Status.FAILED, found.sentence)
+        if found.reason is Lacking.ABSENT:
+            return Result(Status.SUPERSEDED, found.sentence)
+        return _refusal(found.sentence)
     checks: Sequence[Result | None] = (
         _same_object(found, wanted),
         _layout(found, wanted),
@@ -53,12 +54,15 @@ def _layout(found: Scalable, wanted: Wanted) -> Result | None:
     """Refuse replicas of another width than the profile's: the budget would be counted wrongly."""
     if found.gpus.gpus is None or found.gpus.gpus == wanted.gpus:
         return None
-    return Result(
-        Status.FAILED,
+    return _refusal(
         f"a replica of {found} takes {found.gpus.gpus} GPUs ({found.gpus.why}), one of the profile's layout "
         f"{wanted.layout} {wanted.gpus}: sizes and budget would be wrong; state the layout that runs, or "
         "profile it",
     )
+
+
+def _refusal(sentence: str) -> Result:
+    return Result(Status.FAILED, sentence, lasting=True)
 
 
 def _count(found: Scalable, wanted: Wanted) -> Result | None:

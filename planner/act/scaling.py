@@ -56,8 +56,10 @@ def send(
             pools = fresh
             if attempt == 2:
                 # Nothing that matters moved, so a second 422 is about the change itself.
-                status = Status.SUPERSEDED if error.status == CONFLICT else Status.FAILED
-                return Sent(Result(status, f"{patch} was refused twice: {error}"))
+                said = f"{patch} was refused twice: {error}"
+                if error.status == CONFLICT:
+                    return Sent(Result(Status.SUPERSEDED, said))
+                return Sent(Result(Status.FAILED, said, lasting=True))
         else:
             return Sent(Result(Status.APPLIED, f"{patch}"), str(answer["metadata"]["resourceVersion"]))
     raise AssertionError("the second attempt returns")
@@ -106,6 +108,6 @@ def _read_again(
     if counts == to:
         changes = ", ".join(f"{pool.role} {pool.desired} -> {to[pool.role]}" for pool in pools)
         return Result(Status.APPLIED, f"{changes}, as reading it again shows: {error}")
-    # A server that gave no answer may still be at it.
-    known = error.status not in (0, 504)
+    # A server that gave no answer, or whose store gave none, may still be at it.
+    known = error.status not in (0, 502, 504) and "timed out" not in str(error)
     return Result(Status.FAILED, f"not applied, as reading it again shows: {error}", known)

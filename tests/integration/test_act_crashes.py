@@ -13,6 +13,7 @@ from models.decision import Status
 from models.stock import GpuLimit
 from models.values import Role
 from planner.act.intent import ABANDON_S, FINISH_S, WORKING_S
+from planner.cluster.needs import Rule, scaling_rules
 from tests import acting, builders
 from tests.acting import DECODE, PREFILL, Breaking, Killed, StillClock
 from tests.components import REPOSITORY
@@ -26,6 +27,7 @@ BEFORE = {PREFILL: 2, DECODE: 4}
 MOVE = {PREFILL: 6, DECODE: 3}
 MORE = {PREFILL: 3, DECODE: 5}
 LESS = {PREFILL: 1, DECODE: 3}
+PREFILL_SCALE = ("deployments/scale", ("prefill",))
 # Announce, first role, second role, remove.
 CHANGES = 4
 
@@ -134,6 +136,22 @@ def test_a_half_change_of_a_paused_role_is_not_finished(pair: Stage) -> None:
     assert pair.intent() is None
 
 
+def test_a_half_change_whose_rest_is_refused_for_good_does_not_hold_up_decisions(pair: Stage) -> None:
+    die(pair, MOVE, 3, sent=False)
+    later = StillClock(builders.AT_S + WORKING_S + 1.0)
+    rules = [rule for rule in scaling_rules(pair.targets) if (rule.resource, rule.names) != PREFILL_SCALE]
+    reads = Rule(pair.namespace, "apps", "deployments/scale", ("get",))
+    account = pair.account([*rules, reads])
+
+    outcome = pair.act(pair.counts(), pair.counts(), cluster=account, holder="pod-b", clock=later)
+    assert "lacks" in outcome.detail
+    assert pair.intent() is None
+
+    again = pair.act(pair.counts(), {PREFILL: 2, DECODE: 4}, cluster=account, holder="pod-b", clock=later)
+    assert again.status is Status.APPLIED
+    assert pair.counts() == BEFORE
+
+
 def test_an_intent_that_nobody_can_read_is_removed_and_reported(pair: Stage) -> None:
     pair.annotate(PREFILL, intent="{")
 
@@ -211,6 +229,7 @@ from pathlib import Path
 from config.access import kubernetes_access
 from config.cluster import KubernetesCluster
 from models.target import ObjectRef, PoolTarget
+from planner.cluster.needs import Rule, scaling_rules
 from tests import acting, builders
 from tests.acting import DECODE, PREFILL, Breaking
 
