@@ -91,12 +91,12 @@ def test_advice_that_nobody_follows_is_scored_as_if_followed_and_beside_what_ran
     followed, advised = report(journals / "headgate")["days"], report(journals / "watched")
 
     assert not advised["acted"]
-    # The same decisions but for the price of starting a GPU: what runs, twice as much here, need not start.
+    # The same forecasts, guards and bounds. The recorded sizing saw a fleet twice as large: what runs need
+    # not start and is released with more care, which moves counts by one now and then.
     for ran, shadow in list(zip(followed, advised["days"], strict=False))[1:3]:
         assert shadow["judged"]["gpu_h"] == pytest.approx(ran["judged"]["gpu_h"], rel=0.1)
-        # What is ordered here serves a step of ten minutes later.
         kept = ran["judged"]["attainment"]["chat"]
-        assert shadow["judged"]["attainment"]["chat"] == pytest.approx(kept, abs=0.02)
+        assert shadow["judged"]["attainment"]["chat"] == pytest.approx(kept, abs=0.03)
         assert shadow["ran"]["gpu_h"] > 1.5 * shadow["judged"]["gpu_h"]
     assert "more than Headgate's" in advised["verdict"]
 
