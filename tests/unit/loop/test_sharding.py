@@ -45,5 +45,5 @@ def test_each_shard_has_a_lease_of_its_own() -> None:
 
 @pytest.mark.parametrize("text", ["", "4", "4/4", "0/0", "-1/2", "a/b", "1/2/3", "00001/2"])
 def test_what_is_no_shard_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="INDEX/COUNT|the last is"):
+    with pytest.raises(ValueError, match=r"INDEX/COUNT|the last is"):
         Shard.parse(text)
