@@ -71,7 +71,7 @@ def _tables(answers: Sequence[Answer], wide: bool) -> str:
 def _table(made: Recommendation, extra: tuple[Gap, ...], checked: bool, wide: bool) -> str:
     from models.render.tables import recommendation_table
 
-    lines = [recommendation_table(made.record, wide), *_demand_lines(made)]
+    lines = [recommendation_table(made.record, wide), *_demand_lines(made), *_pool_lines(made)]
     if checked and made.record.decision.changes:
         lines.append(f"Cluster: {made.record.outcome.detail}.")
     # The table tells what the observation lacked; these come from elsewhere.
@@ -100,6 +100,18 @@ def _demand_lines(made: Recommendation) -> list[str]:
             if value is not None
         ]
         lines.append(f"Demand of {name} {window}: {', '.join(parts) or 'unknown'}.")
+    return lines
+
+
+def _pool_lines(made: Recommendation) -> list[str]:
+    """Say what keeps replicas from starting, each reason once."""
+    lines = []
+    for role, pool in made.record.observation.pools.items():
+        reasons = [(each.obstacle, each.stuck) for each in pool.starting if each.stuck is not None]
+        for obstacle, words in dict.fromkeys(reasons):
+            count = reasons.count((obstacle, words))
+            of = f" ({obstacle.value.replace('_', ' ')})" if obstacle is not None else ""
+            lines.append(f"Stuck: {count} of {role}{of}: {words}")
     return lines
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter as Counted
 from typing import TYPE_CHECKING
 
 from models.decision import Record
 from models.notice import Event, Notice
-from models.observation import PoolState
+from models.observation import Obstacle, PoolState
 from models.prediction import SignalForecast
 from models.values import Binding, Role
 from planner.record.serving import Page
@@ -60,6 +61,9 @@ class Metrics:
             "Replicas as last seen: desired, ready, starting, stuck (of those starting) and draining.",
             *_ROLE,
             "state",
+        )
+        self._stuck = self._gauge(
+            "headgate_replicas_stuck", "Replicas that cannot start, by what keeps them.", *_ROLE, "obstacle"
         )
         self._limited = self._gauge(
             "headgate_sizing_limited", "1: this limit keeps the role's count below its need.", *_ROLE, "limit"
@@ -204,6 +208,9 @@ class Metrics:
         }
         for state, count in states.items():
             self._pool.labels(deployment, role.value, state).set(count)
+        kept = Counted(each.obstacle for each in pool.starting if each.stuck is not None)
+        for obstacle in (*Obstacle, None):
+            self._stuck.labels(deployment, role.value, obstacle or "other").set(kept[obstacle])
 
     def _forecast(self, labels: tuple[str, str, str], said: SignalForecast) -> None:
         self._trusted.labels(*labels).set(said.fallback is None)

@@ -12,7 +12,7 @@ from planner.cli import headgate
 from tests import builders
 from tests.integration import dynamo_crds
 from tests.integration.kube_cluster import Cluster
-from tests.integration.kube_objects import Hand
+from tests.integration.kube_objects import Hand, unschedulable
 from tests.integration.loopback import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120)]
@@ -68,6 +68,13 @@ def test_pools_come_from_the_cluster_that_is_named(cluster: Cluster, tmp_path: P
         "decode": (2, 1),
     }
     assert "at their floors" not in seen.stdout
+
+    why = "0/9 nodes are available: 9 Insufficient nvidia.com/gpu."
+    hand.pod(
+        "d2", {**labels, "nvidia.com/dynamo-component": "D"}, [unschedulable(why, 3600)], phase="Pending"
+    )
+    table = _recommend(tmp_path, "--kubeconfig", str(cluster.kubeconfig), "-n", hand.namespace)
+    assert f"Stuck: 1 of decode (unschedulable): {why}" in table.stdout
 
     absent = _recommend(tmp_path, *named)
     assert absent.exit_code == 1

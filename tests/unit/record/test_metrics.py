@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from models.decision import Adjustment, Decision, Outcome, Reason, Record, RoleSizing, Sizing, Status
 from models.gpu_pool import PoolShare
 from models.notice import Event, notices
-from models.observation import PoolState, StartingReplica
+from models.observation import Obstacle, PoolState, StartingReplica
 from models.prediction import Forecast, SignalForecast
 from models.readiness import Readiness
 from models.values import Binding, Role, Signal
@@ -105,7 +105,7 @@ def test_a_share_of_a_pool_is_shown_beside_the_need() -> None:
 
 
 def test_pools_and_what_guards_did_are_shown_by_their_reason() -> None:
-    stuck = StartingReplica(since_s=0.0, stuck="no node takes it: quota")
+    stuck = StartingReplica(since_s=0.0, stuck="no node takes it: quota", obstacle=Obstacle.QUOTA)
     pools = {
         Role.PREFILL: builders.pool(ready=2),
         Role.DECODE: PoolState(6, 3, (stuck, StartingReplica(since_s=50.0)), draining=1),
@@ -127,6 +127,9 @@ def test_pools_and_what_guards_did_are_shown_by_their_reason() -> None:
     states = ("desired", "ready", "starting", "stuck", "draining")
     assert [seen[f"headgate_pool_replicas decode {state}"] for state in states] == [6, 3, 2, 1, 1]
     assert seen["headgate_pool_replicas prefill stuck"] == 0
+    assert seen["headgate_replicas_stuck quota decode"] == 1
+    assert seen["headgate_replicas_stuck capacity decode"] == 0
+    assert seen["headgate_replicas_stuck other decode"] == 0
     assert seen["headgate_adjustments_total stale decode"] == 2
 
 
