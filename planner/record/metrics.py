@@ -56,15 +56,7 @@ class Metrics:
         self._uncapped = self._gauge(
             "headgate_replicas_uncapped", "Replicas that the role needs: no budget, no ceiling.", *_ROLE
         )
-        self._pool = self._gauge(
-            "headgate_pool_replicas",
-            "Replicas as last seen: desired, ready, starting, stuck (of those starting) and draining.",
-            *_ROLE,
-            "state",
-        )
-        self._stuck = self._gauge(
-            "headgate_replicas_stuck", "Replicas that cannot start, by what keeps them.", *_ROLE, "obstacle"
-        )
+        self._pool, self._stuck = self._pool_gauges()
         self._limited = self._gauge(
             "headgate_sizing_limited", "1: this limit keeps the role's count below its need.", *_ROLE, "limit"
         )
@@ -197,6 +189,18 @@ class Metrics:
                 value = None if demand is None else demand.value(signal)
                 if value is not None:
                     self._demand.labels(record.deployment, name, signal.value).set(value)
+
+    def _pool_gauges(self) -> tuple[Gauge, Gauge]:
+        pool = self._gauge(
+            "headgate_pool_replicas",
+            "Replicas as last seen: desired, ready, starting, stuck (of those starting) and draining.",
+            *_ROLE,
+            "state",
+        )
+        stuck = self._gauge(
+            "headgate_replicas_stuck", "Replicas that cannot start, by what keeps them.", *_ROLE, "obstacle"
+        )
+        return pool, stuck
 
     def _seen(self, deployment: str, role: Role, pool: PoolState) -> None:
         states = {
