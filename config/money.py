@@ -66,6 +66,13 @@ class ReshapeSettings(Section):
         "what a profile is wrong by. At no demand of that day or of the forecast may it cost more.",
     )
 
+    retry_s: Duration = Field(
+        default=_RESHAPE.retry_s,
+        alias="retry",
+        description="Time after which a layout that did not get ready, and was rolled back, is tried again, "
+        "a duration.",
+    )
+
     def to_policy(self) -> ReshapePolicy:
         """Return when a layout is proposed."""
-        return ReshapePolicy(self.allowed, self.payback_s, self.least_saving_ratio)
+        return ReshapePolicy(self.allowed, self.payback_s, self.least_saving_ratio, self.retry_s)

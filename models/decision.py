@@ -9,6 +9,7 @@ from models.nodes import NodesReport
 from models.observation import Observation
 from models.prediction import Forecast
 from models.readiness import Readiness
+from models.reshaping import ReshapeReport
 from models.values import Binding, Role
 
 
@@ -210,7 +211,8 @@ class Record:
     `readiness` holds the start-up times that were planned with; a role that is absent had its stated ones.
     `share` is what the deployment got of the pool of GPUs that it shares with others (`None`: it has none),
     `burn_rate` how fast the promise's error budget may be spent at this moment, `nodes` what came of having
-    nodes ahead of need (`None`: nobody asked for that).
+    nodes ahead of need (`None`: nobody asked for that), `reshaping` how a change of layout stands that is
+    under way or was tried (`None`: none).
     """
 
     tick_id: str
@@ -227,3 +229,4 @@ class Record:
     share: PoolShare | None = None
     burn_rate: float = 1.0
     nodes: NodesReport | None = None
+    reshaping: ReshapeReport | None = None

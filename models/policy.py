@@ -73,12 +73,14 @@ class PoolPolicy:
 class ReshapePolicy:
     """Say when another layout is proposed: what the switch costs comes back within `payback_s` seconds.
 
-    `least_saving_ratio` is the share of the cost that it saves at least on the mean of a day.
+    `least_saving_ratio` is the share of the cost that it saves at least on the mean of a day. One that was
+    tried and rolled back is tried again in `retry_s`.
     """
 
     allowed: bool = False
     payback_s: float = 14_400.0
     least_saving_ratio: float = 0.1
+    retry_s: float = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,8 +19,11 @@ from planner.leader.guard import Leading, LeasedCluster, LeasedNodes
 from planner.learning.error_budget import ErrorBudget
 from planner.learning.learned import Learned
 from planner.loop import Job, Ticking
-from planner.ports import Actuator, NodeKeeper, PoolSeat, Ports, Recorder
+from planner.nodes import node_keepers
+from planner.ports import Actuator, NodeKeeper, Ports, Recorder, Reshaper
+from planner.reshaping import Follow, Following, reshaper
 from planner.schedule import Schedule
+from planner.sharing import Seat
 from planner.wiring import Configuration, Connected, Deployment, Live
 
 _LOG = logging.getLogger(__name__)
@@ -67,8 +70,9 @@ class Wired:
 class Place:
     """Hold what a deployment gets beside its own configuration: of its pool, of its nodes."""
 
-    seat: PoolSeat | None = None
+    seat: Seat | None = None
     nodes: NodeKeeper | None = None
+    follow: Follow | None = None
 
 
 def wire(around: Surroundings, chosen: Deployment, place: Place, before: Wired | None) -> Wired:
@@ -94,6 +98,7 @@ def wire(around: Surroundings, chosen: Deployment, place: Place, before: Wired |
         place.seat,
         ErrorBudget(chosen.served.layouts, live.forecaster.history),
         None if place.nodes is None else LeasedNodes(place.nodes, around.leading),
+        _reshaper(around, chosen),
     )
     ticking = Ticking(
         ports, live.forecaster, live.history, live.check, chosen.policy, chosen.served, around.leading
@@ -116,6 +121,11 @@ def _actuator(around: Surroundings, chosen: Deployment) -> Actuator:
         acting.acting(chosen, connected.cluster, connected.namespace, around.holder, around.leading),
         acting.checking(chosen, connected.cluster, connected.namespace),
     )
+
+
+def _reshaper(around: Surroundings, chosen: Deployment) -> Reshaper | None:
+    connected = around.guarded()
+    return None if connected is None else reshaper(chosen, connected, around.leading, around.dry_run)
 
 
 def _learner(chosen: Deployment, before: Wired) -> Learned:
@@ -142,9 +152,10 @@ def _width(layout: object) -> object:
 class Changing:
     """Be a deployment's tick; a new configuration takes over where one tick has ended and the next begins."""
 
-    def __init__(self, wired: Wired) -> None:
-        """Tick as wired."""
-        self._wired = wired
+    def __init__(self, wired: Wired, follow: Callable[[Wired, float, bool], Wired]) -> None:
+        """Tick as wired; `follow` takes up the layouts that run, at once where one was just changed."""
+        self._wired, self._follow = wired, follow
+        self._reshaped = False
         self._next: Callable[[Wired], Wired] | None = None
         self._lock = threading.Lock()
 
@@ -157,14 +168,17 @@ class Changing:
         """Run the tick at `now_s`."""
         with self._lock:
             make, self._next = self._next, None
-        if make is not None:
-            try:
+        try:
+            if make is not None:
                 self._wired = make(self._wired)
-            except HeadgateError as error:
-                # It could be made when the configuration was read; what has changed since will show again.
-                fields = {"deployment": self._wired.chosen.name}
-                _LOG.error("the configuration before stays: %s", error, extra={"fields": fields})
-        return self._wired.ticking(now_s)
+            self._wired = self._follow(self._wired, now_s, self._reshaped)
+        except HeadgateError as error:
+            # It could be made when the configuration was read; what has changed since will show again.
+            fields = {"deployment": self._wired.chosen.name}
+            _LOG.error("the configuration before stays: %s", error, extra={"fields": fields})
+        record = self._wired.ticking(now_s)
+        self._reshaped = record is not None and record.reshaping is not None
+        return record
 
 
 class Fleet:
@@ -207,11 +221,30 @@ class Fleet:
             if name in self._ticks:
                 self._ticks[name].change(partial(wire, self._around, chosen, places[name]))
             else:
-                self._ticks[name] = Changing(made[name])
+                self._ticks[name] = Changing(made[name], partial(self._follow, places[name]))
             self._schedule.put(Job(name, chosen.policy.plan.interval_s, self._ticks[name]))
+
+    def _follow(self, place: Place, wired: Wired, now_s: float, due: bool) -> Wired:
+        """Return what ticks at the layouts that run in the cluster: the same, or wired anew with them."""
+        chosen = None if place.follow is None else place.follow(wired.chosen, now_s, due)
+        if chosen is None:
+            return wired
+        made = wire(self._around, chosen, place, wired)
+        if place.seat is not None:
+            place.seat.follow(chosen.served.layouts)
+        self._begins(chosen)
+        return made
 
     def _places(self, served: Iterable[Deployment]) -> dict[str, Place]:
         every, connected = list(served), self._around.guarded()
         seats = wiring.pool_seats(every)
-        keepers = {} if connected is None else wiring.node_keepers(every, connected, self._around.dry_run)
-        return {each.name: Place(seats.get(each.name), keepers.get(each.name)) for each in every}
+        keepers = {} if connected is None else node_keepers(every, connected, self._around.dry_run)
+        observing = self._around.observing
+        return {
+            each.name: Place(
+                seats.get(each.name),
+                keepers.get(each.name),
+                None if observing is None else Following(observing),
+            )
+            for each in every
+        }

@@ -139,6 +139,8 @@ def run_once(job: Job, clock: Clock) -> Outcome | None:
         }
         if record.sizing is not None and record.sizing.reshape is not None:
             fields["other_layouts"] = record.sizing.reshape.sentence
+        if record.reshaping is not None:
+            fields["reshaping"] = record.reshaping.sentence
         if record.nodes is not None:
             fields["nodes"] = [order.sentence for order in record.nodes.orders]
         _LOG.info("%s", record.decision, extra={"fields": fields})

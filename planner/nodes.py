@@ -3,17 +3,23 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from models.errors import ConfigError
 from models.nodes import AgentPoolPolicy, HeadroomPolicy, NodesPolicy
+from models.policy import Mode
 from models.target import PoolTarget
 from models.values import Role
+from planner import wiring
 from planner.act.agent_pool_state import ResizablePool
 from planner.act.empty_nodes import empty_nodes
 from planner.act.headroom import Headroom
 from planner.act.pool_nodes import AgentPoolNodes, PoolNodes
 from planner.cluster.api import Cluster
 from planner.ports import NodeKeeper
+
+if TYPE_CHECKING:
+    from planner.wiring import Connected, Deployment
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,33 @@ class NodesWanted:
 
 
 def node_keepers(
+    deployments: Sequence["Deployment"], connected: "Connected", dry_run: bool = False
+) -> dict[str, NodeKeeper]:
+    """Return what has nodes made ahead of need, by the name of each deployment that asks for it.
+
+    In a dry run, and for a deployment whose mode is not act, what would be done is only said. Raises
+    ConfigError for what cannot be had.
+    """
+    wanted = [
+        NodesWanted(
+            deployment=each.name,
+            acts=each.settings.mode is Mode.ACT and not dry_run,
+            policy=nodes.to_policy(),
+            targets=connected.targets(each),
+            gpus_per_node={
+                role: each.profile.artifact.machine(layout).gpus_per_node
+                for role, layout in each.served.layouts.items()
+            },
+            headroom=nodes.to_headroom(each.name),
+            agent_pools=tuple(pool.to_policy() for pool in nodes.agent_pools),
+        )
+        for each in deployments
+        if (nodes := each.settings.nodes) is not None and each.settings.mode is not Mode.OBSERVE
+    ]
+    return keepers_of(wanted, connected.cluster, wiring.agent_pool)
+
+
+def keepers_of(
     wanted: Sequence[NodesWanted], cluster: Cluster, open_pool: Callable[[AgentPoolPolicy], ResizablePool]
 ) -> dict[str, NodeKeeper]:
     """Return the keeper of each deployment by its name; those that run on one agent pool share it.

@@ -11,6 +11,7 @@ from models.observation import Observation
 from models.policy import PlanPolicy
 from models.prediction import Forecast
 from models.readiness import Readiness
+from models.reshaping import ReshapeReport, Switch
 from models.series import Series
 from models.values import Role, Signal
 
@@ -111,6 +112,14 @@ class NodeKeeper(Protocol):
         ...
 
 
+class Reshaper(Protocol):
+    """Put another layout of a role into effect, and take it back where it does not get ready."""
+
+    def step(self, switch: Switch | None, now_s: float) -> ReshapeReport | None:
+        """Go on with a change that is under way, or begin one; None: neither. Never raises a refusal."""
+        ...
+
+
 class PoolSeat(Protocol):
     """Stand for one deployment in a pool of GPUs that it shares; a deployment on its own has none."""
 
@@ -147,3 +156,4 @@ class Ports:
     seat: PoolSeat | None = None
     spender: Spender = field(default_factory=EveryMoment)
     nodes: NodeKeeper | None = None
+    reshaper: Reshaper | None = None

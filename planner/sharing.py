@@ -146,6 +146,10 @@ class Seat:
         self._layouts = layouts
         self._decide = decide
 
+    def follow(self, layouts: Mapping[Role, LayoutProfile]) -> None:
+        """Claim and count with the layouts that run by now."""
+        self._layouts = layouts
+
     def claim(self, observation: Observation, forecast: Forecast, plan: PlanPolicy) -> None:
         """Claim what the deployment needs from what was just seen and is expected."""
         claim = make_claim(

@@ -12,9 +12,11 @@ from models.observation import Observation
 from models.plan.alternatives import propose
 from models.plan.nodes_ahead import nodes_ahead
 from models.plan.sizing import size
+from models.plan.switching import switch
 from models.policy import PlanPolicy, TickPolicy
 from models.prediction import Forecast
 from models.readiness import Readiness, with_readiness
+from models.reshaping import ReshapeReport
 from models.speed import corrected
 from models.values import Role
 from planner.decide.pipeline import decide
@@ -88,6 +90,7 @@ def conclude(seen: Look, ports: Ports, policy: TickPolicy, served: Served) -> Re
     if ports.seat is not None:
         ports.seat.settle(decision)
     outcome = ports.actuator.act(decision, seen.observation)
+    reshaping = _reshape(seen, ports, policy, served, share, sizing, decision)
     nodes = _keep_nodes(seen, ports, policy, served, share, decision)
     record = Record(
         tick_id=f"{policy.deployment}@{seen.now_s:.3f}",
@@ -104,6 +107,7 @@ def conclude(seen: Look, ports: Ports, policy: TickPolicy, served: Served) -> Re
         share=share,
         burn_rate=seen.burn_rate,
         nodes=nodes,
+        reshaping=reshaping,
     )
     ports.recorder.record(record)
     return record
@@ -119,6 +123,30 @@ def _keep_nodes(
     as_seen = corrected(served.layouts, known.pools)
     ahead = nodes_ahead(seen.observation, seen.forecast, as_seen, known, policy.nodes, decision)
     return NodesReport(ahead, ports.nodes.keep(ahead, known, seen.now_s))
+
+
+def _reshape(
+    seen: Look,
+    ports: Ports,
+    policy: TickPolicy,
+    served: Served,
+    share: PoolShare | None,
+    sizing: Sizing | None,
+    decision: Decision,
+) -> ReshapeReport | None:
+    """Go on with a change of layout, or begin the one that is proposed where that is allowed.
+
+    None begins at a tick that changes a count, or that was held for want of data.
+    """
+    if ports.reshaper is None:
+        return None
+    proposal = None if sizing is None else sizing.reshape
+    wanted = None
+    if proposal is not None and proposal.allowed and not decision.changes and not decision.held:
+        known = planned_with(policy.plan, seen.measured, share, seen.burn_rate)
+        as_seen, others = corrected(served.layouts, known.pools), served.alternatives
+        wanted = switch(seen.observation, seen.forecast, as_seen, others, known, proposal, decision)
+    return ports.reshaper.step(wanted, seen.now_s)
 
 
 def plan(

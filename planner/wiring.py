@@ -4,9 +4,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from config.access import kubernetes_access
+from config.arguments import engine_arguments
 from config.cluster import KubernetesCluster
 from config.clusterstate import read_cluster_state
 from config.dynamo_profile import read_folder
@@ -16,8 +18,10 @@ from config.metrics import read_metrics
 from config.money import Billed
 from config.schema import DeploymentSettings
 from config.textfile import read_text
+from models import codec
 from models.artifact import LayoutProfile, Profile, ProfileArtifact, parse
 from models.dynamo_tables import DecodeTable, PrefillTable
+from models.engine_arguments import EngineArguments
 from models.equipping import EnginePolicy
 from models.errors import ArtifactError, ConfigError
 from models.gpu_pool import GpuPool, Membership, within_pool
@@ -35,8 +39,6 @@ from planner.engines import equip_all, equipped
 from planner.fitting import Fitter
 from planner.forecasting import Forecasting
 from planner.history import MINUTE_S
-from planner.nodes import NodesWanted
-from planner.nodes import node_keepers as keepers_of
 from planner.observe.backlogs import BacklogQuery, WithBacklogs
 from planner.observe.kubernetes import KubernetesPools
 from planner.observe.live import PoolSource, PrometheusObserver, Target
@@ -45,7 +47,7 @@ from planner.observe.preflight import missing_series
 from planner.observe.prometheus import PrometheusServer
 from planner.observe.statefile import AtFloors, StateFile
 from planner.observe.watched import WatchedCluster
-from planner.ports import NodeKeeper, Observer
+from planner.ports import Observer
 from planner.record.setting import Setting
 from planner.sharing import Seat, seats
 from planner.source import Source
@@ -103,10 +105,12 @@ def deployment(
     name: str | None = None,
     profile_path: Path | None = None,
     engines: Callable[[EnginePolicy], EnginePolicy] = lambda stated: stated,
+    layouts: Mapping[Role, str] = MappingProxyType({}),
 ) -> Deployment:
     """Build one deployment; raises ConfigError or ArtifactError that names what is missing.
 
-    `engines` changes what the configuration states of the engines.
+    `engines` changes what the configuration states of the engines. `layouts` are those that run in place of
+    the stated ones; they count in the digest, as decisions rest on them.
     """
     settings = loaded.deployment(name)
     path = profile_path or (settings.profile.path if settings.profile else None)
@@ -117,25 +121,36 @@ def deployment(
     profile = read_profile(path, settings.model)
     roles, artifact = tuple(settings.pools.by_role()), profile.artifact
     engine, source = engines(settings.engine.to_policy()), f"{loaded.path}: deployment {settings.name}"
-    chosen = choose_layouts(artifact, settings.layouts(), roles, settings.pools.hardware())
-    layouts = equip_all(artifact, chosen, engine, source)
-    policy = settings.to_tick_policy(loaded.settings.interval_s, loaded.digest)
+    hardware = settings.pools.hardware()
+    stated = choose_layouts(artifact, settings.layouts(), roles, hardware)
+    chosen = choose_layouts(artifact, {**settings.layouts(), **layouts}, roles, hardware)
+    equal, named = chosen == stated, {role: each.parallelism.name for role, each in stated.items()}
+    digest = loaded.digest if equal else codec.digest([loaded.digest, sorted(layouts.items())])
+    running = equip_all(artifact, chosen, engine, source)
+    policy = settings.to_tick_policy(loaded.settings.interval_s, digest)
     plan = replace(
         policy.plan,
-        topology=_topology(artifact, layouts, policy.plan.budget_gpus),
-        stocks=stocks(artifact, layouts, _terms(loaded.path, settings)),
+        topology=_topology(artifact, running, policy.plan.budget_gpus),
+        stocks=stocks(artifact, running, _terms(loaded.path, settings)),
     )
     policy = replace(policy, plan=plan)
-    pool = _shared_pool(loaded, settings, profile.artifact, layouts)
+    pool = _shared_pool(loaded, settings, artifact, running)
     if pool is not None:
         policy = replace(policy, plan=within_pool(policy.plan, pool))
-    _check_budget(loaded.path, policy.plan, layouts)
+    _check_budget(loaded.path, policy.plan, running)
+    # What the file states may run again, whatever runs now.
+    allowed = {role: (*few, named[role]) for role, few in settings.pools.alternatives().items()}
     others = {
         role: tuple(equipped(artifact, each, engine, source) for each in several)
-        for role, several in alternatives(artifact, layouts, settings.pools.alternatives()).items()
+        for role, several in alternatives(artifact, running, allowed).items()
     }
-    served = Served(layouts, profile.digest, VERSION, others)
+    served = Served(running, profile.digest, VERSION, others)
     return Deployment(settings.name, settings.model, policy, served, profile, settings, loaded, pool)
+
+
+def arguments(chosen: Deployment) -> EngineArguments | None:
+    """Return how the engine of a deployment's profile is told its widths; None where that is not known."""
+    return engine_arguments(chosen.profile.artifact.engine)
 
 
 def setting(chosen: Deployment) -> Setting:
@@ -163,35 +178,9 @@ def pool_mates(loaded: Loaded, name: str) -> list[str]:
     return [other for other, its in others if its is not None and its.pool == share.pool]
 
 
-def node_keepers(
-    deployments: Sequence[Deployment], connected: "Connected", dry_run: bool = False
-) -> dict[str, NodeKeeper]:
-    """Return what has nodes made ahead of need, by the name of each deployment that asks for it.
-
-    In a dry run, and for a deployment whose mode is not act, what would be done is only said. Raises
-    ConfigError for what cannot be had.
-    """
-    wanted = [
-        NodesWanted(
-            deployment=each.name,
-            acts=each.settings.mode is Mode.ACT and not dry_run,
-            policy=nodes.to_policy(),
-            targets=connected.targets(each),
-            gpus_per_node={
-                role: each.profile.artifact.machine(layout).gpus_per_node
-                for role, layout in each.served.layouts.items()
-            },
-            headroom=nodes.to_headroom(each.name),
-            agent_pools=tuple(pool.to_policy() for pool in nodes.agent_pools),
-        )
-        for each in deployments
-        if (nodes := each.settings.nodes) is not None and each.settings.mode is not Mode.OBSERVE
-    ]
-
-    def opened(pool: AgentPoolPolicy) -> AksAgentPool:
-        return AksAgentPool(pool, entra_credential("nodes.agent_pools"))
-
-    return keepers_of(wanted, connected.cluster, opened)
+def agent_pool(policy: AgentPoolPolicy) -> AksAgentPool:
+    """Return an agent pool, reached with an identity of Azure; raises ConfigError without its packages."""
+    return AksAgentPool(policy, entra_credential("nodes.agent_pools"))
 
 
 @dataclass(frozen=True, slots=True)

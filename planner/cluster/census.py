@@ -8,6 +8,7 @@ from planner.cluster.moments import began_s, created_s, event_s, moment_s
 from planner.cluster.obstacles import Stuck, condition_of, refusal, short
 from planner.cluster.pauses import Pauses
 from planner.cluster.replicas import Events, Phase, Replica, replicas
+from planner.cluster.reshape_note import reshaping
 from planner.cluster.scalable import Scalable
 
 # Pods that a controller has not made by then, it does not make: something refuses.
@@ -67,8 +68,9 @@ def _starting(replica: Replica) -> StartingReplica:
 
 def _rolling(scalable: Scalable) -> str:
     """Say why counts mislead: pods are being replaced, or nobody has taken up the last change yet."""
-    if scalable.rolling:
-        return scalable.rolling
+    reshaped = reshaping(scalable.annotations, scalable.role)
+    if reshaped or scalable.rolling:
+        return reshaped or scalable.rolling
     observed = scalable.observed_generation
     if observed is not None and observed < scalable.generation:
         return f"its controller has not taken up generation {scalable.generation} yet, only {observed}"

@@ -15,9 +15,10 @@ class PodForm:
     """Hold one kind of pod that a replica consists of, and where in the owner it is written (RFC 6901).
 
     `spec` is the pod's, `labels` and `annotations` those of its template. `container` is the one that runs
-    the engine, `pointer` where that stands. `gpus` is its limit of GPUs (`None`: it states none), written at
-    `gpu_pointers`. A replica has `pods` of this form; `nodes` is how many pods it has in all, written at
-    `nodes_pointer` (empty: this kind of owner has one pod per replica, and no place to say otherwise).
+    the engine, `pointer` where that stands. `gpus` is its limit of GPUs (`None`: it states none), and
+    `gpu_places` holds as what that is written, and where. A replica has `pods` of this form; `nodes` is how
+    many pods it has in all, at `nodes_pointer` (empty: this kind of owner has one pod per replica, and no
+    place to say otherwise), and `states_nodes` whether that is written there.
     """
 
     spec: Mapping[str, Any]
@@ -26,10 +27,11 @@ class PodForm:
     container: Mapping[str, Any]
     pointer: str
     gpus: int | None
-    gpu_pointers: tuple[str, ...]
+    gpu_places: Mapping[str, Any]
     pods: int
     nodes: int = 1
     nodes_pointer: str = ""
+    states_nodes: bool = True
 
 
 def pod_forms(manifest: Mapping[str, Any], component: str | None) -> tuple[PodForm, ...] | str:
@@ -52,7 +54,7 @@ def pod_forms(manifest: Mapping[str, Any], component: str | None) -> tuple[PodFo
 def _of_group(group: Mapping[str, Any]) -> tuple[PodForm, ...] | str:
     """Read a LeaderWorkerSet: a leader and `size` less one workers, or `size` pods that are alike."""
     base, size = "/spec/leaderWorkerTemplate", int(group.get("size") or 1)
-    places = (size, f"{base}/size")
+    places = (size, f"{base}/size", "size" in group)
     worker = group.get("workerTemplate") or {}
     if not group.get("leaderTemplate"):
         return _collected([_of_template(worker, f"{base}/workerTemplate", size, *places)])
@@ -63,22 +65,20 @@ def _of_group(group: Mapping[str, Any]) -> tuple[PodForm, ...] | str:
 def _of_component(spec: Mapping[str, Any], pointer: str) -> tuple[PodForm, ...] | str:
     """Read a component of a graph; the older shape holds the main container, and GPUs, apart from the pod."""
     nodes = int((spec.get("multinode") or {}).get("nodeCount") or 1)
-    places = (nodes, f"{pointer}/multinode/nodeCount")
+    where = (f"{pointer}/multinode/nodeCount", "nodeCount" in (spec.get("multinode") or {}))
     if "podTemplate" in spec:
-        return _collected([_of_template(spec["podTemplate"], f"{pointer}/podTemplate", nodes, *places)])
+        return _collected([_of_template(spec["podTemplate"], f"{pointer}/podTemplate", nodes, nodes, *where)])
     pod = dict(spec.get("extraPodSpec") or {})
     container = pod.pop("mainContainer", None) or {}
-    stated = [
-        (f"{pointer}/resources/{part}/{key.replace('/', '~1')}", value)
+    places: Mapping[str, Any] = {
+        f"{pointer}/resources/{part}/{key.replace('/', '~1')}": value
         for part in ("limits", "requests")
         for key, value in ((spec.get("resources") or {}).get(part) or {}).items()
         if key in ("gpu", GPU)
-    ]
-    counts = [_whole(value) for _, value in stated]
-    if stated:
-        gpus, pointers = counts[0], tuple(where for where, _ in stated)
-    else:
-        gpus, pointers = _limit(container, f"{pointer}/extraPodSpec/mainContainer")
+    }
+    gpus = next((_whole(value) for value in places.values()), None)
+    if not places:
+        gpus, places = _limit(container, f"{pointer}/extraPodSpec/mainContainer")
     made = PodForm(
         {**pod, "containers": [container, *(pod.get("containers") or ())]},
         spec.get("labels") or {},
@@ -86,15 +86,21 @@ def _of_component(spec: Mapping[str, Any], pointer: str) -> tuple[PodForm, ...] 
         container,
         f"{pointer}/extraPodSpec/mainContainer",
         gpus,
-        pointers,
+        places,
         nodes,
-        *places,
+        nodes,
+        *where,
     )
     return (made,)
 
 
 def _of_template(
-    template: Mapping[str, Any], pointer: str, pods: int, nodes: int = 1, nodes_pointer: str = ""
+    template: Mapping[str, Any],
+    pointer: str,
+    pods: int,
+    nodes: int = 1,
+    nodes_pointer: str = "",
+    states_nodes: bool = True,
 ) -> PodForm | str:
     spec = template.get("spec") or {}
     metadata = template.get("metadata") or {}
@@ -108,7 +114,7 @@ def _of_template(
             f"none is named {_MAIN}, and not just one asks for {GPU}"
         )
     where = f"{pointer}/spec/containers/{index}"
-    gpus, pointers = _limit(containers[index], where)
+    gpus, places = _limit(containers[index], where)
     return PodForm(
         spec,
         metadata.get("labels") or {},
@@ -116,10 +122,11 @@ def _of_template(
         containers[index],
         where,
         gpus,
-        pointers,
+        places,
         pods,
         nodes,
         nodes_pointer,
+        states_nodes,
     )
 
 
@@ -133,14 +140,17 @@ def _engine(containers: Sequence[Mapping[str, Any]]) -> int | None:
     return next((i for i, each in enumerate(containers) if each.get("name") == _MAIN), None)
 
 
-def _limit(container: Mapping[str, Any], pointer: str) -> tuple[int | None, tuple[str, ...]]:
-    """Return the limit of GPUs of a container, and every place where it stands."""
+def _limit(container: Mapping[str, Any], pointer: str) -> tuple[int | None, Mapping[str, Any]]:
+    """Return the limit of GPUs of a container, and every place where it stands, as it is written."""
     resources = container.get("resources") or {}
-    places = [part for part in ("limits", "requests") if GPU in (resources.get(part) or {})]
-    if "limits" not in places:
-        return None, ()
     escaped = GPU.replace("/", "~1")
-    return _whole(resources["limits"][GPU]), tuple(f"{pointer}/resources/{p}/{escaped}" for p in places)
+    places = {
+        f"{pointer}/resources/{part}/{escaped}": resources[part][GPU]
+        for part in ("limits", "requests")
+        if GPU in (resources.get(part) or {})
+    }
+    limit = (resources.get("limits") or {}).get(GPU)
+    return (None, {}) if limit is None else (_whole(limit), places)
 
 
 def _collected(found: Sequence[PodForm | str]) -> tuple[PodForm, ...] | str:

@@ -10,7 +10,7 @@ from models.errors import ConfigError
 from models.nodes import AgentPoolPolicy, HeadroomPolicy, NodesAhead, NodesPolicy, NodeState
 from models.values import Role
 from planner.act.agent_pool_state import AgentPool, Refusal
-from planner.nodes import NodesWanted, node_keepers
+from planner.nodes import NodesWanted, keepers_of
 from tests.builders import plan_policy
 
 PREFILL, DECODE = Role.PREFILL, Role.DECODE
@@ -57,7 +57,7 @@ def test_deployments_of_one_pool_share_it_and_its_tightest_bounds() -> None:
 
     mail = replace(POOL, pool="GB200", roles=frozenset({DECODE}), max_nodes=9)
     both = [wanted("chat", replace(POOL, max_nodes=12)), wanted("mail", mail)]
-    keepers = node_keepers(both, None, open_pool)  # type: ignore[arg-type]
+    keepers = keepers_of(both, None, open_pool)  # type: ignore[arg-type]
 
     (pool,) = opened
     assert pool.policy.max_nodes == 9
@@ -72,10 +72,10 @@ def test_deployments_of_one_pool_share_it_and_its_tightest_bounds() -> None:
 def test_a_pool_of_two_kinds_of_nodes_is_refused() -> None:
     mixed = wanted("chat", POOL, gpus_per_node={PREFILL: 8, DECODE: 4})
     with pytest.raises(ConfigError, match="nodes of 4 and 8 GPUs; name the `roles`"):
-        node_keepers([mixed], None, FakePool)  # type: ignore[arg-type]
+        keepers_of([mixed], None, FakePool)  # type: ignore[arg-type]
 
 
 def test_headroom_without_a_target_is_refused() -> None:
     lost = wanted("chat", headroom=HeadroomPolicy("pause", "low", "chat-headroom"))
     with pytest.raises(ConfigError, match="no `target` says where that is"):
-        node_keepers([lost], None, FakePool)  # type: ignore[arg-type]
+        keepers_of([lost], None, FakePool)  # type: ignore[arg-type]
