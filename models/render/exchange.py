@@ -28,12 +28,12 @@ def to_csv(rows: Sequence[Mapping[str, object]]) -> str:
 def to_markdown(grid: Grid, wide: bool = True) -> str:
     """Write a table as Markdown does, its caption in bold above it; ends with a newline."""
     shown = grid.shown(wide)
-    heads = [_escaped(grid.columns[i].title) for i in shown]
+    heads = [escaped(grid.columns[i].title) for i in shown]
     rules = ["---:" if grid.columns[i].numeric else "---" for i in shown]
-    body = [[_escaped(row[i]) or UNKNOWN for i in shown] for row in grid.rows]
+    body = [[escaped(row[i]) or UNKNOWN for i in shown] for row in grid.rows]
     lines = [f"| {' | '.join(cells)} |" for cells in (heads, rules, *body)]
-    notes = [f"\n{_escaped(note)}" for note in grid.notes]
-    return "\n".join([f"**{_escaped(grid.caption)}**\n", *lines, *notes]) + "\n"
+    notes = [f"\n{escaped(note)}" for note in grid.notes]
+    return "\n".join([f"**{escaped(grid.caption)}**\n", *lines, *notes]) + "\n"
 
 
 def _cell(value: object) -> object:
@@ -46,7 +46,7 @@ def _cell(value: object) -> object:
     return value
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
     """Take away what would end a cell or begin markup."""
     for mark in "\\`*_{}[]<>|#":
         text = text.replace(mark, f"\\{mark}")

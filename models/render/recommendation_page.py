@@ -1,6 +1,7 @@
 """Write the report of a recommendation: what to run, how sure that is, and what stood in the way."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from models import codec
 from models.decision import Record, Sizing
@@ -14,6 +15,10 @@ from models.render.sizing_worth import worth_lines
 from models.render.verdict import Tone, Verdict
 
 SCHEMA = "headgate/recommendation-report/v1"
+
+# By deployment, what there is to say of the worth of its change: what, in words.
+Lines = Sequence[tuple[str, str]]
+Outlooks = Mapping[str, Lines]
 
 # Attainment is computed to about this much.
 _SAME = 1e-6
@@ -31,21 +36,29 @@ A forecast is a fan: the darker the band, the likelier. Coverage says how often 
 the operating quantile; where it is far from the quantile, the fan is not to be trusted."""
 
 
-def render(records: Record | Sequence[Record]) -> str:
-    """Write one tick of each deployment as a complete HTML page; raises ValueError for no record."""
+def render(
+    records: Record | Sequence[Record],
+    outlooks: Outlooks = MappingProxyType({}),
+) -> str:
+    """Write one tick of each deployment as a complete HTML page; raises ValueError for no record.
+
+    `outlooks` are, by deployment, what there is to say of the worth of the change, as (what, in words).
+    """
     several = [records] if isinstance(records, Record) else list(records)
     if not several:
         raise ValueError("a recommendation report needs at least one record")
-    return to_html(document(several))
+    return to_html(document(several, outlooks))
 
 
-def document(records: list[Record]) -> Document:
+def document(records: list[Record], outlooks: Outlooks = MappingProxyType({})) -> Document:
     """Gather what the page shows."""
     alone = len(records) == 1
     sections = [
         section
         for i, record in enumerate(records)
-        for section in _sections(record, i, "" if alone else record.deployment)
+        for section in _sections(
+            record, i, "" if alone else record.deployment, outlooks.get(record.deployment, ())
+        )
     ]
     sections += [
         Section(f"pool-{i}", grid.caption, (Table(grid),)) for i, grid in enumerate(pool_grids(records))
@@ -111,7 +124,7 @@ def _falls_short(sizing: Sizing) -> bool:
     return any(sizing.attainment[name] < aim - _SAME for name, aim in sizing.aims.items())
 
 
-def _sections(record: Record, index: int, name: str) -> list[Section]:
+def _sections(record: Record, index: int, name: str, outlook: Lines) -> list[Section]:
     """Lay out one deployment; `name` heads its sections where there are several."""
 
     def section(anchor: str, title: str, *blocks: Block | None) -> Section:
@@ -134,7 +147,7 @@ def _sections(record: Record, index: int, name: str) -> list[Section]:
     promises = promise_grid(record)
     if promises.rows:
         found.append(section("promises", "Promises", Table(promises)))
-    worth = worth_lines(record.sizing) if record.sizing else ()
+    worth = (*outlook, *(worth_lines(record.sizing) if record.sizing else ()))
     if worth:
         found.append(section("worth", "What it is worth", Facts(worth)))
     found.append(section("tick", "This tick", Facts(_facts(record))))

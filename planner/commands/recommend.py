@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from models.errors import ObserveError
     from models.observation import Gap
-    from planner.commands.recommended import Answer
+    from models.plan.outlook import Outlook
+    from planner.commands.answer import Answer
     from planner.recommend import Asked, Recommendation
     from planner.wiring import Connected, Deployment, Live
 
@@ -69,7 +70,7 @@ class Moment(click.ParamType[float]):
 @click.option("--history", type=_HISTORY, default="28d", show_default=True, help="How much to read back.")
 @click.option("--exit-code", is_flag=True, help="Exit 3 when a change is recommended, 4 when held.")
 @click.option("--report", type=FILE, help="HTML report to write as well.")
-@output_option("table", "wide", "json", "yaml")
+@output_option("table", "wide", "json", "yaml", "csv", "markdown", "html")
 def command(
     config_path: Path,
     deployment: str | None,
@@ -118,6 +119,8 @@ def command(
         replace(
             _answer(name, made[name], lives[name], cluster_state is not None or name in seen),
             checked=name in seen,
+            outlook=_outlook(made[name], chosen[name]),
+            patches=_patches(made[name], chosen[name], connected) if name in seen else (),
         )
         for name in wanted
     ]
@@ -163,6 +166,44 @@ def _asked(
     }
 
 
+def _outlook(made: Recommendation | ObserveError, chosen: Deployment) -> Outlook | None:
+    """Return what the recommended change is worth; `None` where it cannot be judged."""
+    from models.errors import ObserveError
+    from models.plan.outlook import outlook
+    from models.speed import corrected
+    from planner.tick import planned_with
+
+    if isinstance(made, ObserveError):
+        return None
+    record, layouts = made.record, chosen.served.layouts
+    policy = planned_with(chosen.policy.plan, record.readiness, record.share, record.burn_rate)
+    fleets = record.decision.current, record.decision.final
+    return outlook(record.observation, record.forecast, corrected(layouts, policy.pools), policy, fleets)
+
+
+def _patches(
+    made: Recommendation | ObserveError, chosen: Deployment, connected: Connected | None
+) -> tuple[Mapping[str, Any], ...]:
+    """Return the exact patches that would apply the decision, each with what the server says of it."""
+    from models.errors import ObserveError
+    from planner.acting import checking
+
+    if isinstance(made, ObserveError) or connected is None or not made.record.decision.changes:
+        return ()
+    asked = checking(chosen, connected.cluster, connected.namespace)
+    checked = asked.check(made.record.decision, made.record.observation)
+    return tuple(
+        {
+            "object": str(patch.of),
+            "subresource": patch.subresource,
+            "operations": [dict(each) for each in patch.operations],
+            "command": patch.command(),
+            "verdict": verdict,
+        }
+        for patch, verdict in checked.patches
+    )
+
+
 def _connected(kubeconfig: Path | None, context: str | None, namespace: str | None) -> Connected:
     from models.errors import ConfigError
     from planner import wiring
@@ -177,7 +218,7 @@ def _answer(name: str, made: Recommendation | ObserveError, live: Live, pools_kn
     """Return one deployment's answer with all that is unknown."""
     from models.errors import ObserveError
     from models.observation import Gap
-    from planner.commands.recommended import Answer
+    from planner.commands.answer import Answer
 
     if isinstance(made, ObserveError):
         return Answer(name, None, error=str(made))
@@ -208,9 +249,11 @@ def _status(answers: Sequence[Answer]) -> int:
 
 
 def _write_report(answers: Sequence[Answer], path: Path) -> None:
+    from models.render.outlook_lines import outlook_lines
     from models.render.recommendation_page import render
     from planner.commands.reportfile import write_report
 
     records = [each.whole_record() for each in answers if each.made is not None]
     if records:
-        write_report(render(records), path)
+        told = {each.deployment: outlook_lines(each.outlook) for each in answers}
+        write_report(render(records, told), path)

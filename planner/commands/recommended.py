@@ -3,43 +3,33 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from models.decision import Record
     from models.observation import Gap
     from models.prediction import SignalForecast
+    from planner.commands.answer import Answer
     from planner.recommend import Recommendation
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """Hold what is said of a deployment: a recommendation and what else is unknown, or why there is none.
-
-    `checked` says that a cluster was asked what it would make of the changes.
-    """
-
-    deployment: str
-    made: Recommendation | None
-    extra: tuple[Gap, ...] = ()
-    error: str = ""
-    checked: bool = False
-
-    def whole_record(self) -> Record:
-        """Return the record with everything that is unknown, not only what the tick itself lacked."""
-        assert self.made is not None, "there is a recommendation"
-        seen = self.made.record.observation
-        # The tick's own gaps stay in front: the first of them is the one that a held decision names.
-        gaps = tuple(dict.fromkeys((*seen.gaps, *self.made.gaps, *self.extra)))
-        return replace(self.made.record, observation=replace(seen, gaps=gaps))
-
-
 def written(answers: Sequence[Answer], output: str, alone: bool) -> str:
-    """Write answers as `output` (table, wide, json, yaml); `alone` is one deployment and no list of them."""
+    """Write answers as `output`; `alone` is one deployment and no list of them."""
+    if output == "html":
+        from models.render.outlook_lines import outlook_lines
+        from models.render.recommendation_page import render
+
+        return render(
+            [each.whole_record() for each in answers if each.made is not None],
+            {each.deployment: outlook_lines(each.outlook) for each in answers},
+        )
+    if output in ("csv", "markdown"):
+        from models.render.exchange import to_csv
+        from planner.commands.recommended_rows import markdown, rows
+
+        return to_csv(rows(answers)) if output == "csv" else markdown(answers)
     if output in ("table", "wide"):
         return _tables(answers, wide=output == "wide")
     plain = [_document(each) for each in answers]
@@ -54,7 +44,18 @@ def written(answers: Sequence[Answer], output: str, alone: bool) -> str:
 def _document(answer: Answer) -> dict[str, Any]:
     if answer.made is None:
         return {"deployment": answer.deployment, "error": answer.error}
-    return _plain(answer.made, answer.extra)
+    return _plain(answer.made, answer.extra) | {"outlook": _outlook(answer), "patches": list(answer.patches)}
+
+
+def _outlook(answer: Answer) -> dict[str, Any] | None:
+    from models import codec
+    from models.plan.outlook import MONTH_H
+
+    found = answer.outlook
+    if found is None:
+        return None
+    saves = {"saves_gpu_h": found.saves_gpu_h, "saves_money": found.saves_money}
+    return {**codec.to_plain(found), **saves, "hours": MONTH_H}
 
 
 def _tables(answers: Sequence[Answer], wide: bool) -> str:
@@ -62,20 +63,23 @@ def _tables(answers: Sequence[Answer], wide: bool) -> str:
     from models.render.tables import pool_table
 
     made = [each.made.record for each in answers if each.made is not None]
-    parts = [_table(each.made, each.extra, each.checked, wide) for each in answers if each.made is not None]
+    parts = [_table(each.made, each, wide) for each in answers if each.made is not None]
     parts += [f"{each.deployment}: cannot be seen: {each.error}\n" for each in answers if each.made is None]
     pools = pool_table(made, wide)
     return "\n".join([*parts, pools] if pools else parts)
 
 
-def _table(made: Recommendation, extra: tuple[Gap, ...], checked: bool, wide: bool) -> str:
+def _table(made: Recommendation, answer: Answer, wide: bool) -> str:
+    from models.render.outlook_lines import outlook_lines
     from models.render.tables import recommendation_table
 
     lines = [recommendation_table(made.record, wide), *_demand_lines(made), *_pool_lines(made)]
-    if checked and made.record.decision.changes:
+    lines += [f"{what}: {said}." for what, said in outlook_lines(answer.outlook)]
+    lines += [str(each["command"]) for each in answer.patches if wide]
+    if answer.checked and made.record.decision.changes:
         lines.append(f"Cluster: {made.record.outcome.detail}.")
     # The table tells what the observation lacked; these come from elsewhere.
-    elsewhere = [gap for gap in (*made.gaps, *extra) if gap not in made.record.observation.gaps]
+    elsewhere = [gap for gap in (*made.gaps, *answer.extra) if gap not in made.record.observation.gaps]
     lines += [f"Unknown: {gap.what}: {gap.reason}" for gap in elsewhere]
     return "\n".join(lines) + "\n"
 
