@@ -13,7 +13,7 @@ from config.section import Problems, Section, refuse
 from models.policy import ClassMatch
 from models.values import RequestClass, Slo
 
-NAME = r"^[a-z]([a-z0-9]|-(?!-))*$"
+NAME = r"^[a-z]([a-z0-9]|-[a-z0-9])*-?$"
 """A DNS label without double hyphens: `SHOP_EU` in an environment variable can only mean `shop-eu`."""
 
 

@@ -6,6 +6,7 @@ from collections import Counter as Counted
 from typing import TYPE_CHECKING
 
 from models.decision import Record
+from models.nodes import NodeState
 from models.notice import Event, Notice
 from models.observation import Obstacle, PoolState
 from models.prediction import SignalForecast
@@ -23,6 +24,7 @@ _POOL = ("deployment", "pool")
 
 # Constraints that more GPUs, or a wider bound, would lift: what somebody may have to act on.
 _LIMITS = (Binding.BUDGET, Binding.TOPOLOGY, Binding.CEILING)
+_REFUSALS = (NodeState.QUOTA, NodeState.CAPACITY, NodeState.REFUSED)
 
 
 class Metrics:
@@ -57,6 +59,13 @@ class Metrics:
             "headgate_replicas_uncapped", "Replicas that the role needs: no budget, no ceiling.", *_ROLE
         )
         self._pool, self._stuck = self._pool_gauges()
+        self._nodes = self._gauge(
+            "headgate_nodes_refused",
+            "1: nodes ahead of need were refused, for want of quota, of capacity, or otherwise.",
+            "deployment",
+            "place",
+            "state",
+        )
         self._limited = self._gauge(
             "headgate_sizing_limited", "1: this limit keeps the role's count below its need.", *_ROLE, "limit"
         )
@@ -80,6 +89,10 @@ class Metrics:
         self._target = self._gauge(
             "headgate_attainment_target_ratio", "Share of kept promises that is aimed at.", "deployment"
         )
+        self._of_forecasts()
+
+    def _of_forecasts(self) -> None:
+        """Make what shows demand and how good its forecasts are."""
         self._demand = self._gauge("headgate_demand", "Demand as last measured, per second.", *_SIGNAL)
         self._peak = self._gauge(
             "headgate_forecast_peak",
@@ -133,6 +146,9 @@ class Metrics:
             for request_class, ratio in record.sizing.attainment.items():
                 self._attainment.labels(name, request_class).set(ratio)
         self._demands(record)
+        for order in () if record.nodes is None else record.nodes.orders:
+            for state in _REFUSALS:
+                self._nodes.labels(name, order.place, state.value).set(order.state is state)
 
     def recommend(self, record: Record) -> None:
         """Publish the counts of a deployment that others may take up."""

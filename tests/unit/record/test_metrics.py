@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from models.decision import Adjustment, Decision, Outcome, Reason, Record, RoleSizing, Sizing, Status
 from models.gpu_pool import PoolShare
+from models.nodes import NodeOrder, NodesReport, NodeState
 from models.notice import Event, notices
 from models.observation import Obstacle, PoolState, StartingReplica
 from models.prediction import Forecast, SignalForecast
@@ -131,6 +132,20 @@ def test_pools_and_what_guards_did_are_shown_by_their_reason() -> None:
     assert seen["headgate_replicas_stuck capacity decode"] == 0
     assert seen["headgate_replicas_stuck other decode"] == 0
     assert seen["headgate_adjustments_total stale decode"] == 2
+
+
+def test_refused_nodes_show_by_the_reason_as_long_as_they_are_refused() -> None:
+    metrics = Metrics()
+    shown = []
+    for state in (NodeState.QUOTA, NodeState.SETTLED):
+        order = NodeOrder("agent pool gb200 of aks", "nodes", 2, 3, state, "")
+        metrics.record(replace(record(GOOD), nodes=NodesReport(None, (order,))))
+        seen = scraped(metrics)
+        shown.append(
+            [seen[f"headgate_nodes_refused agent pool gb200 of aks {why}"] for why in ("quota", "capacity")]
+        )
+
+    assert shown == [[1, 0], [0, 0]]
 
 
 def test_a_limit_shows_while_it_binds() -> None:
