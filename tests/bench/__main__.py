@@ -7,6 +7,7 @@ from _pytest.outcomes import Skipped
 
 BENCHES = {
     "ticks": "pure ticks per second",
+    "run_cost": "fifty deployments in one process: processor, memory and requests; a day of ticks",
     "capacity": "safe loads of the model beside those of the simulated fleet",
     "fleet_plan": "one pool of GPUs divided among 200 deployments",
     "sweep": "points per second of the profiler",
