@@ -1,9 +1,9 @@
 """Measure what the scaler costs: fifty deployments every 15 seconds, and a day of ticks in a few minutes.
 
-The fifty run as one `headgate run` of its own process against a real API server, with an election; Prometheus is
-a stand-in on the loopback that answers every query with steady traffic. The day runs in this process with stand-in
-ports for Prometheus and the cluster, real forecasts, fits without the models that take seconds, metrics, notices
-and a journal on disk.
+The fifty run as one `headgate run` of its own process against a real API server, with an election; Prometheus
+is a stand-in on the loopback that answers every query with steady traffic. The day runs in this process with
+stand-in ports for Prometheus and the cluster, real forecasts, fits without the models that take seconds,
+metrics, notices and a journal on disk.
 """
 
 import gc

@@ -1,4 +1,4 @@
-"""A disk that fills up cuts a line short, as the kernel does it; the journal says what was lost, and goes on."""
+"""A disk that fills up cuts a line short; the journal says what was lost, and goes on."""
 
 import subprocess
 import sys
