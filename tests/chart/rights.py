@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from config.schema import DeploymentSettings, Settings
 from models.policy import Mode
-from models.target import PoolTarget
+from models.target import ObjectRef, PoolTarget
 from models.values import Role
 from planner.cluster.needs import Rule, plural, scaling_rules, telling_rules
 from planner.cluster.sighting import kinds_read
@@ -56,9 +56,17 @@ def needed(config: Mapping[str, Any], release: str) -> set[Right]:
             # What happens to a target is told there; what was told before is counted up.
             place = target.owner.namespace, "", "events"
             found |= {Right(*place, verb) for verb in ("get", "create", "patch")}
+            if acts and deployment.reshape.allowed:
+                # A change of layout is a patch of the owner's template.
+                found |= set(_patched(target.owner))
         if deployment.nodes is not None and acts:
             found |= _headroom(deployment, targets)
     return _without_repeats(found)
+
+
+def _patched(owner: ObjectRef) -> Iterator[Right]:
+    group = owner.api_version.partition("/")[0] if "/" in owner.api_version else ""
+    yield Right(owner.namespace, group, plural(owner.kind), "patch", owner.name)
 
 
 def _headroom(deployment: DeploymentSettings, targets: Mapping[Role, PoolTarget]) -> set[Right]:

@@ -59,6 +59,13 @@ FLEETS: dict[str, list[dict[str, Any]]] = {
         deployment("mail", "act", {"namespace": "serving", "dynamo": "mail"}),
         deployment("shop", "observe", aggregated=scaled("shop", namespace="serving")),
     ],
+    "layouts that may change": [
+        {
+            **deployment("chat", prefill=scaled("p"), decode=scaled("d", "LeaderWorkerSet")),
+            "reshape": {"allowed": True},
+        },
+        {**deployment("shop", "observe", aggregated=scaled("s")), "reshape": {"allowed": True}},
+    ],
     "headroom pods": [
         {**deployment("chat", target=GRAPH), "nodes": {"headroom": {"image": "pause:3"}}},
         {

@@ -91,6 +91,11 @@ for dry runs, which need the verb. */}}
 {{- include "headgate.allowOwner" (list $root $rules $namespace $kind $version $name $component $changes) -}}
 {{- include "headgate.allowNamespace" (list $rules $namespace) -}}
 {{- $owners = append $owners (list $namespace $kind $version $name) -}}
+{{- if and $changes (default dict $deployment.reshape).allowed -}}
+{{- /* A change of layout is a patch of the owner's template. */ -}}
+{{- $of := include "headgate.resource" (list $root $kind $version) | fromJson -}}
+{{- include "headgate.allow" (list $rules $namespace $of.apiGroup $of.resource $name (list "patch")) -}}
+{{- end -}}
 {{- $headroom := (default dict $deployment.nodes).headroom -}}
 {{- if and $headroom $changes -}}
 {{- $prefix := default (printf "%s-headroom" $deployment.name) $headroom.name -}}
