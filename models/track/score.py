@@ -136,6 +136,12 @@ def oracle_path(track: Track, rung: int) -> Path:
         lead = math.ceil(track.startup_s[role] / track.step_s - _EPSILON)
         worth = max(math.ceil(track.release_s[role] / track.step_s - _EPSILON), 1)
         ordered[:, i] = ahead(filled(need[:, i], worth), lead + 1)
+    # What is ordered ahead must fit into the bounds; elsewhere only what is needed right then is there.
+    fits = np.ones(len(ordered), dtype=np.bool_)
+    for limit in track.limits:
+        widths = np.array([track.gpus[role] if role in limit.roles else 0 for role in track.roles])
+        fits &= ordered @ widths <= limit.gpus
+    ordered = np.where(fits[:, None], ordered, need)
     gpus = ordered @ np.array([track.gpus[role] for role in track.roles])
     return Path(need, gpus.astype(np.float64), track.need_kept[rung])
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from models.stock import GpuLimit
 from models.values import Role
 
 Floats = NDArray[np.float64]
@@ -33,7 +34,7 @@ class Track:
     the one that would have been, had every decision been followed (`None`: nothing was ever sized). `need` is
     (rungs, steps, roles) and `need_kept` (rungs, steps, classes), for the rungs of `hindsight`. `forecasts`
     counts the demands of a step that had been foreseen a start-up before, `covered` those at or under the
-    operating quantile, `levels` and `under` the same by level, (steps, levels).
+    operating quantile, `levels` and `under` the same by level, (steps, levels). `limits` bound the GPUs.
     """
 
     deployment: str
@@ -58,6 +59,7 @@ class Track:
     levels: tuple[float, ...]
     under: NDArray[np.intp]
     acted: bool
+    limits: tuple[GpuLimit, ...] = ()
 
     @property
     def subject(self) -> Path:

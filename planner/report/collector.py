@@ -120,6 +120,7 @@ class Collector:
             levels=self._foreseen.levels,
             under=tally[:, 2:].astype(np.intp),
             acted=self._acted,
+            limits=self.setting.policy.plan.limits(),
         )
 
     def _step(self, record: Record) -> int:

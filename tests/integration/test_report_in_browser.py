@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from models.render import profile_page, recommendation_page, replay_page
+from models.render import profile_page, recommendation_page, replay_page, track_page
 from models.simulation.scorecard import ReplayResult
+from models.track.summary import Summary, summarise
 from models.values import RequestClass, Role
-from tests import components
+from planner.record.setting import read_setting
+from planner.report.tracks import read_tracks
+from tests import builders, components
 from tests.browser import Browser, Page
 from tests.unit.render.report_values import (
     held_record,
@@ -20,6 +23,7 @@ from tests.unit.render.report_values import (
     record,
     replay_result,
 )
+from tests.unit.report.journals import decided, write
 
 pytestmark = pytest.mark.integration
 
@@ -51,13 +55,22 @@ def reports(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "recommendation": recommendation_page.render(record()),
         "fleet": recommendation_page.render([record(), replace(held_record(), deployment="search")]),
         "names": replay_page.render(_with_nasty_names()),
+        "track": track_page.render([_track(folder / "journal")]),
     }
     for name, html in pages.items():
         (folder / f"{name}.html").write_text(html, encoding="utf-8")
     return {name: folder / f"{name}.html" for name in pages}
 
 
-CHARTS = {"replay": 2, "profile": 7, "measured": 13, "recommendation": 2, "fleet": 2, "names": 2}
+def _track(journal: Path) -> Summary:
+    """Score two hours of decisions."""
+    minutes = [decided(builders.AT_S + 60.0 * i, pages=80.0 + i % 40) for i in range(120)]
+    write(journal, minutes)
+    [told] = read_tracks(journal, lambda record: read_setting(journal, record), 28)
+    return summarise(told.track, told.setting.criteria, told.records, told.version)
+
+
+CHARTS = {"replay": 2, "profile": 7, "measured": 13, "recommendation": 2, "fleet": 2, "names": 2, "track": 1}
 DRAW_FOLDED = "document.querySelectorAll('details').forEach((folded) => { folded.open = true; })"
 ALL_DRAWN = (
     "[...document.querySelectorAll('.canvas')].every((canvas) => canvas.querySelector('svg.marks') !== null)"

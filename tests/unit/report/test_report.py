@@ -17,9 +17,12 @@ from models.errors import HeadgateError
 from models.observation import Gap
 from models.render.exchange import to_csv, to_markdown
 from models.render.grid import Column, Grid
+from models.track.score import oracle_path
 from planner.cli import headgate
 from planner.record.line import SCHEMA, to_line
 from planner.record.rotation import journal_files
+from planner.record.setting import read_setting
+from planner.report.tracks import read_tracks
 from tests import builders
 from tests.unit.report.journals import SETTING, decided, write
 
@@ -239,3 +242,11 @@ def test_markdown_escapes_what_would_break_a_table() -> None:
     text = to_markdown(Grid("a|b", (Column("x"), Column("y", numeric=True)), (("p|q", "<b>"),)))
 
     assert text.splitlines() == ["**a\\|b**", "", "| x | y |", "| --- | ---: |", "| p\\|q | \\<b\\> |"]
+
+
+def test_the_oracle_stays_inside_the_budget(tmp_path: Path) -> None:
+    policy = replace(SETTING.policy, plan=replace(SETTING.policy.plan, budget_gpus=12))
+    write(tmp_path, records(), replace(SETTING, policy=policy))
+    [told] = read_tracks(tmp_path, lambda record: read_setting(tmp_path, record), 28)
+
+    assert oracle_path(told.track, 0).gpus.max() <= 12
