@@ -13,6 +13,7 @@ from pathlib import Path
 from models.decision import Record
 from models.errors import ConfigError, HeadgateError
 from models.notice import Notice
+from models.policy import Mode
 from models.target import ObjectRef
 from models.values import Role
 from planner import acting, wiring
@@ -219,6 +220,22 @@ class Process:
             write_setting(folder, wiring.setting(chosen))
         except HeadgateError as error:
             _LOG.error("%s", error, extra={"fields": {"deployment": chosen.name}})
+        self._preflight(around, chosen)
+
+    def _preflight(self, around: Surroundings, chosen: Deployment) -> None:
+        """Say at once what would keep a deployment from acting: a verb it lacks, another autoscaler."""
+        connected = around.changing
+        if connected is None or around.dry_run or chosen.settings.mode is Mode.OBSERVE:
+            return
+        fields = {"deployment": chosen.name}
+        try:
+            acts = chosen.settings.mode is Mode.ACT
+            gaps = acting.ready_to_act(chosen, connected.cluster, connected.namespace, acts)
+        except HeadgateError as error:
+            _LOG.warning("could not be checked before acting: %s", error, extra={"fields": fields})
+            return
+        for gap in gaps:
+            _LOG.warning("%s: %s", gap.what, gap.reason, extra={"fields": fields})
 
     def _ends(self, deployment: str) -> None:
         self.health.forget(deployment)
