@@ -1,6 +1,6 @@
 """Look at one role's pool in a cluster: its owner, its pods, what was said of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from models.errors import ClusterError
@@ -129,3 +129,15 @@ def _labels(pod: Manifest) -> dict[str, str]:
 
 def _read(cluster: Reader, of: ObjectRef) -> Manifest | None:
     return cluster.get(of.api_version, of.kind, of.name, of.namespace)
+
+
+def kinds_read(targets: Iterable[PoolTarget]) -> set[tuple[str, str, str]]:
+    """Return the API versions, kinds and namespaces that looking at targets lists and watches."""
+    found = set()
+    for target in targets:
+        namespace = target.owner.namespace
+        found |= {(*POD, namespace), (*EVENT, namespace)}
+        found.add((target.owner.api_version, target.owner.kind, namespace))
+        if target.owner.kind in (dynamo.GRAPH, dynamo.ADAPTER):
+            found |= {(target.owner.api_version, kind, namespace) for kind in (dynamo.GRAPH, dynamo.ADAPTER)}
+    return found
