@@ -1,4 +1,4 @@
-"""Spend the error budget of a promise over the usual day, worked out anew once an hour."""
+"""Spend the error budget of a promise over a day, set by the usual day and steered by what was kept."""
 
 import math
 from collections.abc import Mapping
@@ -7,13 +7,15 @@ import numpy as np
 
 from models.artifact import LayoutProfile
 from models.observation import Observation
-from models.plan.error_budget import burn_rate
+from models.plan.error_budget import allowance, burn_rate, steered
 from models.plan.scenarios import Scenarios, scenarios, tokens_of
 from models.policy import PlanPolicy
 from models.prediction import Forecast
 from models.series import Floats
+from models.speed import corrected
 from models.values import Role, Signal
 from planner.history import History
+from planner.learning.hindsight import Hindsight
 
 HOUR_S = 3600.0
 STEP_S = 300.0
@@ -28,33 +30,47 @@ _LEAST_HOURS = 12
 class ErrorBudget:
     """Work out at which rate a deployment's error budget may be spent; see `models.plan.error_budget`.
 
-    The answer holds until the next full hour: what is usual changes slowly, and working it out takes as long
-    as some fifty ticks. It is 1 where the promise must hold at every moment, where the plan goes by prices,
-    and where the forecast is not trusted or half of the hours are not known.
+    After a start the last day's demand sets it; from then on it is steered by what the fleets that were ready
+    kept of what came. The answer holds until the next full hour. It is 1 where the promise must hold at every
+    moment, where the plan goes by prices, and where the forecast is not trusted; until half of the hours are
+    known it stays there.
     """
 
     def __init__(self, layouts: Mapping[Role, LayoutProfile], history: History) -> None:
         """Bind the layouts that serve, and what is remembered of demand."""
         self._layouts = layouts
         self._history = history
+        self._hindsight = Hindsight(layouts)
         self._hour = -1
-        self._burn_rate = 1.0
+        self._burn_rate: float | None = None
 
     def burn_rate(self, observation: Observation, forecast: Forecast, plan: PlanPolicy) -> float:
         """Return the burn rate to plan with."""
         if plan.attainment_window_s <= 0 or plan.by_price or not forecast.trusted:
             return 1.0
+        ahead = scenarios(observation, forecast, plan.classes, plan.ready_horizon_s())
+        if ahead is None:
+            return 1.0
+        self._hindsight.take(observation, ahead, plan)
         hour = math.floor(observation.at_s / HOUR_S)
         if hour != self._hour:
-            ahead = scenarios(observation, forecast, plan.classes, plan.ready_horizon_s())
-            if ahead is None:
-                return 1.0
-            usual_rps = self._usual_rps(ahead, hour * HOUR_S, plan.attainment_window_s)
-            self._burn_rate = (
-                burn_rate(usual_rps, ahead, self._layouts, plan) if len(usual_rps) >= _LEAST_HOURS else 1.0
-            )
             self._hour = hour
-        return self._burn_rate
+            self._burn_rate = self._renewed(ahead, observation.at_s, plan)
+        return 1.0 if self._burn_rate is None else self._burn_rate
+
+    def _renewed(self, ahead: Scenarios, now_s: float, plan: PlanPolicy) -> float | None:
+        """Return the burn rate of the hour that begins; `None` while it is not known what is usual."""
+        if self._burn_rate is None:
+            until_s = HOUR_S * math.floor(now_s / HOUR_S)
+            usual_rps = self._usual_rps(ahead, until_s, plan.attainment_window_s)
+            if len(usual_rps) < _LEAST_HOURS:
+                return None
+            return burn_rate(usual_rps, ahead, corrected(self._layouts, plan.pools), plan)
+        spent = self._hindsight.spent()
+        names = [each.name for each in ahead.loads.classes]
+        if spent is None or len(spent) != len(names):
+            return self._burn_rate
+        return steered(self._burn_rate, spent, allowance(plan, names))
 
     def _usual_rps(self, ahead: Scenarios, until_s: float, window_s: float) -> Floats:
         """Return spells in which every class was measured, as rates of requests, (spells, steps, 3, classes).

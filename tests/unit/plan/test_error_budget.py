@@ -7,11 +7,11 @@ import pytest
 
 from models.capacity.fleet import FleetModel
 from models.capacity.load import Loads
-from models.plan.error_budget import MOST_BURN, burn_rate
+from models.plan.error_budget import MOST_BURN, burn_rate, steered
 from models.plan.scenarios import scenarios
 from models.plan.search import FleetSearch
 from models.policy import PlanPolicy
-from models.values import RequestClass, Slo
+from models.values import RequestClass, Role, Slo
 from planner.history import History
 from planner.learning.error_budget import HOUR_S, ErrorBudget
 from tests import builders
@@ -59,10 +59,44 @@ def test_a_day_that_moves_lets_its_worst_moments_miss_more_and_keeps_the_promise
     assert _kept(usual, 1.0) > _kept(usual, burn)
 
 
-def test_a_day_that_shook_its_fleets_leaves_nothing_to_spend() -> None:
-    usual = _usual(np.full(24, 100.0))
-    usual[:, -1] *= 1.6
-    assert _burn(usual) == 1.0
+def test_demand_that_wavers_by_what_only_caution_covers_leaves_less_to_spend() -> None:
+    usual = _usual(np.linspace(40.0, 160.0, 24))
+    wavering = usual.copy()
+    wavering[:, -1] *= 1.03
+    assert _burn(wavering) < _burn(usual)
+
+
+def test_what_no_burn_rate_could_have_kept_counts_against_none() -> None:
+    calm = _usual(np.linspace(40.0, 160.0, 24))
+    shaken = calm.copy()
+    shaken[7, 2:4] *= 3.0
+    assert _burn(shaken) == pytest.approx(_burn(calm), rel=0.2)
+
+
+ALLOWED = np.array([0.006])
+
+
+def test_an_hour_without_a_loss_raises_the_burn_rate_and_one_that_loses_lowers_it() -> None:
+    assert steered(3.0, np.array([0.0]), ALLOWED) > 3.0
+    assert steered(3.0, ALLOWED, ALLOWED) == pytest.approx(3.0)
+    assert steered(3.0, 2.0 * ALLOWED, ALLOWED) < 3.0
+    # One bad hour takes three quarters of it at most.
+    assert steered(8.0, np.array([1.0]), ALLOWED) == pytest.approx(2.0)
+    # The class that lost most counts, and the rate stays in its bounds.
+    assert steered(3.0, np.array([0.0, 0.02]), np.array([0.006, 0.006])) < 3.0
+    assert steered(1.0, np.array([1.0]), ALLOWED) == 1.0
+    assert steered(MOST_BURN, np.array([0.0]), ALLOWED) == MOST_BURN
+
+
+def test_in_the_long_run_as_much_is_lost_as_may_be() -> None:
+    # Losses grow with the burn rate and come by chance: one hour in twenty loses twenty times as much.
+    rng = np.random.default_rng(4)
+    burn, spent = 1.0, []
+    for _ in range(4_000):
+        now = 0.0006 * burn * float(rng.choice([0.0, 20.0], p=[0.95, 0.05]))
+        spent.append(now)
+        burn = steered(burn, np.array([now]), ALLOWED)
+    assert np.mean(spent) == pytest.approx(0.006, rel=0.1) or burn == MOST_BURN
 
 
 def test_a_burn_rate_multiplies_the_misses_of_each_promise_and_no_other() -> None:
@@ -83,15 +117,43 @@ def _remembered(hours: int) -> History:
     return history
 
 
-def test_what_was_remembered_of_a_day_sets_the_burn_rate_until_the_next_hour() -> None:
-    budget = ErrorBudget(layouts(), _remembered(26))
-    seen, ahead = observation({"pages": 100.0}), forecast({"pages": 100.0}, 0.01)
-    first = budget.burn_rate(seen, ahead, DAY)
-    assert first > 1.2
-    # Within the hour the answer stands, whatever is asked.
-    other = forecast({"pages": 400.0}, 0.2)
-    assert budget.burn_rate(replace(seen, at_s=seen.at_s + 60.0), other, DAY) == first
-    assert budget.burn_rate(replace(seen, at_s=seen.at_s + HOUR_S), other, DAY) != first
+def _ticked(budget: ErrorBudget, ready: int, rate_rps: float = 100.0) -> list[float]:
+    """Return the burn rates of the ticks of two hours in which a fleet meets a demand foreseen as 100 rps."""
+    first_s = HOUR_S * np.ceil(builders.AT_S / HOUR_S)
+    found = []
+    for i in range(121):
+        at_s = first_s + 60.0 * i
+        seen = observation({"pages": rate_rps}, {Role.PREFILL: ready, Role.DECODE: ready}, at_s=at_s)
+        found.append(budget.burn_rate(seen, forecast({"pages": 100.0}, 0.05), DAY))
+    return found
+
+
+def test_the_day_before_sets_the_burn_rate_and_a_fleet_that_keeps_all_raises_it_by_the_hour() -> None:
+    rates = _ticked(ErrorBudget(layouts(), _remembered(26)), ready=60)
+    assert rates[0] > 1.2
+    assert rates[:60] == [rates[0]] * 60
+    assert rates[0] < rates[60] < rates[120] or rates[60] == MOST_BURN
+
+
+def test_a_fleet_that_lost_what_was_foreseen_lowers_the_burn_rate() -> None:
+    rates = _ticked(ErrorBudget(layouts(), _remembered(26)), ready=4)
+    assert 1.0 <= rates[60] < rates[0]
+
+
+def test_losses_to_demand_that_nobody_foresaw_do_not() -> None:
+    rates = _ticked(ErrorBudget(layouts(), _remembered(26)), ready=4, rate_rps=180.0)
+    assert rates[60] == rates[0]
+
+
+def test_burn_rates_are_the_same_however_often_a_look_is_repeated() -> None:
+    once, twice = (ErrorBudget(layouts(), _remembered(26)) for _ in range(2))
+    first_s = HOUR_S * np.ceil(builders.AT_S / HOUR_S)
+    ahead = forecast({"pages": 100.0}, 0.05)
+    for i in range(61):
+        at_s = first_s + 60.0 * i
+        seen = observation({"pages": 100.0}, {Role.PREFILL: 4, Role.DECODE: 4}, at_s=at_s)
+        expected = once.burn_rate(seen, ahead, DAY)
+        assert [twice.burn_rate(seen, ahead, DAY) for _ in range(2)] == [expected] * 2
 
 
 @pytest.mark.parametrize(
