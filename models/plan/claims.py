@@ -6,15 +6,11 @@ from dataclasses import replace
 from models.artifact import LayoutProfile
 from models.gpu_pool import Membership
 from models.observation import Observation
-from models.plan.backlog import backlog_rps
-from models.plan.deferrable import Deferred
 from models.plan.fleet_plan import Claim, Rung
 from models.plan.ladder import find_ladder
 from models.plan.movable import Span, spans
-from models.plan.reactive import Net
-from models.plan.scenarios import scenarios
 from models.plan.search import Bounds
-from models.plan.sizing import bind, size
+from models.plan.sizing import ask, size
 from models.policy import DecidePolicy, PlanPolicy
 from models.prediction import Forecast
 from models.values import Binding, Role
@@ -98,14 +94,9 @@ def _rungs(
     plan: PlanPolicy,
 ) -> tuple[Rung, ...]:
     """Return the ladder between floor and need, under the same demand that sizing looks at."""
-    deferred = Deferred.over(observation, Net.over(forecast, plan).forecast, layouts, plan)
-    ahead = scenarios(observation, deferred.forecast, plan.classes, plan.ready_horizon_s())
-    assert ahead is not None, "a sizing was made of it"
-    search = bind(ahead, layouts, plan)
-    extra_rps = backlog_rps(observation, search, plan)
-    if extra_rps > 0:
-        search = bind(ahead.with_backlog(extra_rps), layouts, plan)
+    asked = ask(observation, forecast, layouts, plan)
+    assert asked is not None, "a sizing was made of it"
     bounds = {role: Bounds(span.low, top[role]) for role, span in free.items()}
     ceilings = {role: span.high for role, span in free.items()}
     tiers = {c.name: c.priority for c in plan.classes}
-    return find_ladder(search, bounds, ceilings, tiers, plan.placeable)
+    return find_ladder(asked.search, bounds, ceilings, tiers, plan.placeable)

@@ -113,7 +113,7 @@ def ask(
     observation: Observation, forecast: Forecast, layouts: Mapping[Role, LayoutProfile], policy: PlanPolicy
 ) -> Asked | None:
     """Turn what was seen and is expected into what a fleet is asked for; `None`: there is no demand."""
-    net = Net.over(forecast, policy)
+    net = Net.over(observation, forecast, policy)
     deferred = Deferred.over(observation, net.forecast, layouts, policy)
     foreseen = scenarios(observation, deferred.forecast, policy.classes, policy.ready_horizon_s())
     if foreseen is None:

@@ -41,6 +41,31 @@ def test_one_minute_above_the_forecast_or_two_within_it_raise_nothing(minutes: t
     assert counts(observation(RATES), told) == counts(observation(RATES), forecast(RATES, spread=0.06))
 
 
+@pytest.mark.parametrize(("queued", "asked_rps"), [(47, None), (48, 460.0)])
+def test_one_minute_above_it_counts_where_many_requests_queue(queued: int, asked_rps: float | None) -> None:
+    # Four for each of 12 replicas; demand rose from 100 to 280 within the minute, and so to 460 at its end.
+    told = measured(forecast(RATES, spread=0.02), (100.0, 280.0))
+    seen = observation(RATES, queue=QueueReading(queued, queued * 8000.0))
+    expected = forecast(RATES if asked_rps is None else {**RATES, "pages": asked_rps}, spread=0.02)
+    assert (surges(told, queued=asked_rps is not None) == ()) is (asked_rps is None)
+    assert counts(seen, told) == counts(seen, expected)
+    if asked_rps is not None:
+        sizing = size(seen, told, layouts(), plan_policy())
+        assert sizing is not None
+        assert "were 100 and 280 per second in the last minutes" in sizing.roles[PREFILL].sentence
+
+
+def test_one_minute_just_above_it_raises_nothing_however_many_queue() -> None:
+    # The 0.995 quantile of the next minute is 108 rps.
+    assert surges(measured(forecast(RATES, spread=0.02), (100.0, 112.0)), queued=True) == ()
+
+
+def test_of_two_minutes_above_it_the_last_counts_where_requests_queue() -> None:
+    told = measured(forecast(RATES, spread=0.02), (200.0, 300.0))
+    assert {round(s.value / s.factor) for s in surges(told) if s.signal is Signal.ARRIVALS} == {100}
+    assert [s.value for s in surges(told, queued=True) if s.signal is Signal.ARRIVALS] == [300.0]
+
+
 def test_two_minutes_above_it_raise_the_whole_forecast_by_the_lower_of_the_two() -> None:
     told = measured(forecast(RATES, spread=0.02), (280.0, 300.0))
     found = surges(told)
