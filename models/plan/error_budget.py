@@ -18,11 +18,13 @@ Floats = NDArray[np.float64]
 
 # Of ten requests nine keep a promise that 99 of 100 must: for less no moment is planned.
 MOST_BURN = 10.0
+# After a start nobody has seen yet what fleets keep.
+MOST_AT_FIRST = 3.0
 # The share of the budget that is left to what no usual day shows.
 _UNFORESEEN = 0.4
 # By how much the logarithm of a burn rate rises in an hour without a loss, and falls in one that loses twice
 # what it may; a single bad hour divides it by four at most.
-_STEP = 0.15
+_STEP = 0.2
 _WORST = math.log(4.0)
 # Burn rates are told apart to this ratio; between two of them attainment moves by hundredths of a point.
 _FINE = 1.08
@@ -31,7 +33,7 @@ _FINE = 1.08
 def burn_rate(
     usual_rps: Floats, ahead: Scenarios, layouts: Mapping[Role, LayoutProfile], policy: PlanPolicy
 ) -> float:
-    """Return the highest burn rate that alone loses no more than the error budget over the usual demand.
+    """Return the highest burn rate at which every class still keeps its promise over the usual demand.
 
     A promise to 99 % leaves an error budget of 1 %; a burn rate of 3 spends it three times as fast (Beyer et
     al., The Site Reliability Workbook, 2018, ch. 5). Asking every moment to keep the promise keeps more than
@@ -42,8 +44,8 @@ def burn_rate(
     `usual_rps` is demand as it came, shape (spells, steps, 3, classes): spells of some minutes that stand for
     the day, in steps, with arrivals, prefill and decode as rates of requests. For each spell the fleet is
     chosen as at a tick, for its mean with the same doubt as there is about what is `ahead`; what counts is
-    what this fleet attains at each step. What is missed at a burn rate of 1 as well no burn rate can mend,
-    and a part of the budget is left for it. Returns a number from 1 to MOST_BURN.
+    what this fleet attains at each step. Returns a number from 1 to MOST_AT_FIRST: spells only stand in for
+    what fleets will keep, which `steered` goes by.
     """
     steps = usual_rps.shape[1]
     even = np.full(steps, 1.0 / steps)
@@ -62,7 +64,11 @@ def burn_rate(
         share: Floats = (came * np.array(attained)).sum(axis=0) / np.maximum(came.sum(axis=0), 1e-9)
         return share
 
-    goals = kept(1.0) - allowance(policy, truths[0].names)
+    # What can be asked at all: less than the promise where one request alone breaks it.
+    ceiling = np.min([truth.ceiling for truth in truths], axis=0)
+    targets = policy.targets()
+    stated = np.array([targets[name] for name in truths[0].names])
+    goals = np.where(ceiling > stated, 1.0, ceiling) - allowance(policy, truths[0].names)
     return _highest(lambda burn: bool((kept(burn) >= goals - 1e-9).all()))
 
 
@@ -122,9 +128,9 @@ def _demand(rates_rps: Floats, ahead: Scenarios, weights: Floats) -> Scenarios:
 
 def _highest(keeps: Callable[[float], bool]) -> float:
     """Return the highest burn rate that keeps the promise, to a ratio of _FINE."""
-    if keeps(MOST_BURN):
-        return MOST_BURN
-    low, high = 1.0, MOST_BURN
+    if keeps(MOST_AT_FIRST):
+        return MOST_AT_FIRST
+    low, high = 1.0, MOST_AT_FIRST
     while high / low > _FINE:
         middle = math.sqrt(low * high)
         low, high = (middle, high) if keeps(middle) else (low, middle)
