@@ -72,6 +72,12 @@ def telling_rules(targets: Mapping[Role, PoolTarget]) -> tuple[Rule, ...]:
     )
 
 
+def reshaping_rules(targets: Mapping[Role, PoolTarget]) -> tuple[Rule, ...]:
+    """Return what a change of layout needs besides `scaling_rules`: to patch the owners' templates."""
+    why = "give a role another layout"
+    return _merged([_rule(each.owner, "", ("get", "patch"), why) for _, each in sorted(targets.items())])
+
+
 def intent_owner(targets: Mapping[Role, PoolTarget]) -> ObjectRef:
     """Return the owner that carries the intent of a change of several roles: the same one for everybody."""
     order = list(Role)

@@ -14,6 +14,7 @@ from models.reshaping import ReshapeReport, ReshapeState, Switch
 from models.target import ObjectRef, PoolTarget
 from models.values import Parallelism, Role
 from planner.act.reshape import ClusterReshaper
+from planner.cluster.needs import reshaping_rules, scaling_rules
 from planner.cluster.podforms import pod_forms
 from planner.cluster.reshape_note import FAILED, RESHAPE
 from planner.cluster.scalable import Unresolved
@@ -338,6 +339,26 @@ def test_without_leave_to_act_the_server_checks_it_and_nothing_changes(cluster: 
     stage.reshaper = stage.successor(leading=lambda: False)
     assert stage.step(switch()).state is ReshapeState.SUPERSEDED
     assert stage.owner() == before
+
+
+def test_it_needs_no_verb_beyond_its_rules_and_says_which_one_lacks(cluster: Cluster) -> None:
+    stage = Stage(cluster, deployment())
+    targets = {ROLE: stage.target}
+    scaling = [rule.to_rule() for rule in scaling_rules(targets)]
+    reshaping = [rule.to_rule() for rule in reshaping_rules(targets)]
+
+    def acting_as(name: str, rules: Sequence[Mapping[str, Sequence[str]]]) -> None:
+        account = cluster.make_service_account(stage.namespace, name, rules)
+        stage.reshaper = stage.successor(cluster=KubernetesCluster(kubernetes_access(account)))
+
+    acting_as("scaler", scaling)
+    refused = stage.step(switch())
+    assert refused.state is ReshapeState.REFUSED
+    assert 'verbs: ["patch"]' in refused.sentence
+    acting_as("reshaper", [*scaling, *reshaping])
+    assert stage.step(switch()).state is ReshapeState.STARTED
+    stage.operate(ready=4)
+    assert stage.step(None, NOW_S + 60).state is ReshapeState.DONE
 
 
 def test_a_paused_role_is_left_alone_before_and_while_it_changes(cluster: Cluster) -> None:
