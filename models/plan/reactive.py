@@ -117,15 +117,18 @@ def latency_floors(observation: Observation, search: FleetSearch, policy: PlanPo
     """Return per role the replicas that measured latency asks for, where it is near or over the promise.
 
     The replicas that are ready made those latencies: `ready * ratio` are needed, and what is starting counts
-    towards them, so that no order is given twice. Waiting counts while requests still queue: latencies of
-    requests that are done tell of a queue when it may be gone. A class whose promise one request alone breaks
-    asks for nothing: no count mends that.
+    towards them, so that no order is given twice. Waiting asks for more while requests still queue: latencies
+    of requests that are done tell of a queue when it may be gone. What is ready is not let go while they are
+    too long, or what was just ordered would be given back before it shows. A class whose promise one request
+    alone breaks asks for nothing: no count mends that. Nor does one of which nothing arrives: its readings
+    are old.
     """
     found: dict[Role, Floor] = {}
     model, targets = search.model, policy.targets()
     for i, (name, ceiling) in enumerate(zip(model.names, model.ceiling.tolist(), strict=True)):
         reading = observation.latency.get(name)
-        if reading is None or ceiling < targets[name]:
+        seen = observation.demand.get(name)
+        if reading is None or ceiling < targets[name] or (seen is not None and seen.arrivals_rps == 0.0):
             continue
         for role, ratio, sentence in _strained(i, name, reading, observation, model):
             pool = observation.pools.get(role)
@@ -133,8 +136,9 @@ def latency_floors(observation: Observation, search: FleetSearch, policy: PlanPo
                 continue
             most = math.ceil(_MOST * search.alone(role))
             wanted = min(math.ceil(pool.ready * min(ratio, _MOST)), most)
-            if wanted > max(pool.ready, found[role].replicas if role in found else 0):
-                found[role] = Floor(wanted, f"{sentence}: {pool.ready} ready ask for {wanted}")
+            if wanted > (found[role].replicas if role in found else 0):
+                asked = f"ask for {wanted}" if wanted > pool.ready else "are not too many"
+                found[role] = Floor(wanted, f"{sentence}: {pool.ready} ready {asked}")
     return found
 
 
@@ -145,13 +149,14 @@ def _strained(
     kind = model.classes[index]
     front = Role.AGGREGATED if model.aggregated else Role.PREFILL
     back = Role.AGGREGATED if model.aggregated else Role.DECODE
-    if reading.ttft_p90_s is not None and kind.slo.ttft_s is not None and _queues(observation, front):
+    if reading.ttft_p90_s is not None and kind.slo.ttft_s is not None:
         alone_s = _p90(kind.work.alone_s, kind.work.weight)
         slack_s = kind.slo.ttft_s - alone_s
         share = (reading.ttft_p90_s - alone_s) / slack_s if slack_s > 0 else 0.0
         if share > _WAIT_SHARE:
             took, promised = show_duration(reading.ttft_p90_s), show_duration(kind.slo.ttft_s)
-            yield front, share / _WAIT_SHARE, f"TTFT of {name} is {took} at P90, {promised} promised"
+            ratio = share / _WAIT_SHARE if _queues(observation, front) else 1.0
+            yield front, ratio, f"TTFT of {name} is {took} at P90, {promised} promised"
     if reading.itl_p90_s is not None and kind.slo.itl_s is not None:
         share = reading.itl_p90_s / kind.slo.itl_s
         if share > _ITL_SHARE:

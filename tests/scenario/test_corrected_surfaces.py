@@ -98,9 +98,9 @@ def test_replicas_a_fifth_slower_than_profiled_keep_the_promise_only_where_it_is
     _, believed, _ = ran(1.25, learns=False)
     records, attained, _ = ran(1.25, learns=True)
 
-    assert believed < 0.8
-    # What was learned is a little less than what is true, and ramps of the wave are planned with that.
-    assert attained >= 0.965
+    # The net under the model mends a part of it.
+    assert believed < 0.85
+    assert attained >= 0.99
     speeds = [each.speed for each in records[-1].readiness.values()]
     assert all(speed is not None and 1.15 <= speed.ratio <= 1.3 for speed in speeds)
 

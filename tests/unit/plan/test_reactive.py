@@ -139,11 +139,18 @@ def test_what_is_starting_counts_so_that_nothing_is_ordered_twice() -> None:
     assert target({PREFILL: coming, DECODE: pool(2)}) == first
 
 
-def test_latencies_of_a_queue_that_is_gone_ask_for_nothing() -> None:
+def test_latencies_of_a_queue_that_is_gone_ask_for_no_more_and_let_nothing_go() -> None:
+    assert counts(observation(RATES), forecast(RATES))[PREFILL] < 12
     for waiting in (0, 5):
         queue = QueueReading(waiting, waiting * 8000.0)
-        seen = observation(RATES, latency={"pages": SLOW}, queue=queue)
-        assert counts(seen, forecast(RATES)) == counts(observation(RATES, queue=queue), forecast(RATES))
+        seen = observation(RATES, {PREFILL: 12, DECODE: 2}, latency={"pages": SLOW}, queue=queue)
+        assert counts(seen, forecast(RATES))[PREFILL] == 12
+
+
+def test_latencies_of_a_class_of_which_nothing_arrives_hold_nothing() -> None:
+    rates = {"pages": 0.0, "email": 20.0}
+    seen = observation(rates, latency={"pages": SLOW}, queue=None)
+    assert counts(seen, forecast(rates)) == counts(observation(rates, queue=None), forecast(rates))
 
 
 def test_healthy_latencies_ask_for_nothing() -> None:
