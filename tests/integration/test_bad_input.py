@@ -350,13 +350,16 @@ OPTIONS = {
     "a time to come": slip(f"{RECOMMEND} --at 2999-01-01T00:00:00Z", "in the future"),
     "a time before all": slip(f"{RECOMMEND} --at 0001-01-01T00:00:00+23:59", "before 2000"),
     "a history of ages": slip(f"{RECOMMEND} --history 90000d", "--history"),
-    "acting without a cluster": slip("run --config headgate.yaml", "--dry-run"),
 }
 
 
 @pytest.mark.parametrize("row", OPTIONS.values(), ids=OPTIONS)
 def test_a_slip_on_the_command_line_is_a_usage_error(folder: Path, row: Row) -> None:
     check(folder, row)
+
+
+def test_a_scaler_that_nobody_told_where_the_replicas_are_says_so(folder: Path) -> None:
+    check(folder, Row("run --config headgate.yaml", ("`target`", "--cluster-state FILE"), code=1))
 
 
 def sweeping(options: str, *says: str, code: int = 1, **files: str | bytes) -> Row:
@@ -605,7 +608,7 @@ def test_a_disk_that_fills_up_costs_records_and_neither_the_loop_nor_what_was_wr
     written = file.read_text().splitlines(keepends=True)
     assert written
     for line in written:
-        assert json.loads(line)["schema"] == "headgate/record/v1"
+        assert json.loads(line)["schema"] in ("headgate/record/v1", "headgate/record-like/v1")
 
 
 # Commands that take a while.
@@ -785,7 +788,16 @@ def test_every_command_explains_itself(program: click.Group) -> None:
             assert result.exit_code == 0, command
             assert result.stdout.startswith("Usage: ")
             assert result.stderr == ""
-    assert set(COMMANDS) == {"run", "recommend", "replay", "size", "backtest", "config"}
+    assert set(COMMANDS) == {
+        "run",
+        "recommend",
+        "replay",
+        "size",
+        "explain",
+        "report",
+        "backtest",
+        "config",
+    }
 
 
 JSON = {
