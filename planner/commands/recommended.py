@@ -144,7 +144,7 @@ def _plain(made: Recommendation, extra: tuple[Gap, ...]) -> dict[str, Any]:
         "queue": None if seen.queue is None else codec.to_plain(seen.queue),
         "pools": codec.to_plain(dict(seen.pools)),
         "start_up": {
-            role: {key: value for key, value in codec.to_plain(each).items() if key != "seen"}
+            role.value: {key: value for key, value in codec.to_plain(each).items() if key != "seen"}
             for role, each in record.readiness.items()
         },
         "history": codec.to_plain({name: dict(one) for name, one in made.history.items()}),
