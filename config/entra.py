@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 # A token is renewed this long before it ends, so that none ends on its way.
 EARLY_S = 300.0
+# One that is refused when it is younger than this lacks rights, which no other token would have.
+YOUNG_S = 60.0
 
 
 def entra_credential(wanted_for: str) -> "TokenCredential":
@@ -31,14 +33,16 @@ def entra_credential(wanted_for: str) -> "TokenCredential":
 
 
 class EntraTokens:
-    """Hand out tokens of one scope; each is kept until shortly before it ends."""
+    """Hand out tokens of one scope; each is kept until shortly before it ends, or is refused."""
 
     def __init__(
-        self, credential: "TokenCredential", scope: str, now_s: Callable[[], float] = time.time
+        self, identity: Callable[[], "TokenCredential"], scope: str, now_s: Callable[[], float] = time.time
     ) -> None:
         """Bind an identity; nothing is asked before the first token is. `now_s` tells Unix seconds."""
-        self._credential, self._scope, self._now_s = credential, scope, now_s
+        self._identity, self._scope, self._now_s = identity, scope, now_s
+        self._credential = identity()
         self._token: AccessToken | None = None
+        self._since_s = 0.0
         self._lock = threading.Lock()
 
     def __call__(self) -> str:
@@ -49,6 +53,7 @@ class EntraTokens:
             if self._token is None or self._token.expires_on - self._now_s() <= EARLY_S:
                 try:
                     self._token = self._credential.get_token(self._scope)
+                    self._since_s = self._now_s()
                 except AzureError as error:
                     if self._token is not None and self._token.expires_on > self._now_s():
                         return (
@@ -61,6 +66,15 @@ class EntraTokens:
                         "(Monitoring Data Reader)"
                     ) from None
             return str(self._token.token)
+
+    def renew(self) -> bool:
+        """Throw a refused token away; `False` where it was young, and another would be refused as well."""
+        with self._lock:
+            if self._token is None or self._now_s() - self._since_s < YOUNG_S:
+                return False
+            # The identity keeps tokens too: one that is made anew has none.
+            self._credential, self._token = self._identity(), None
+            return True
 
     def __repr__(self) -> str:
         """Show what tokens are for, and none of them."""

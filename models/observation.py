@@ -11,6 +11,9 @@ from models.values import Role, Signal
 # What a Gap names when the queue cannot be read although something should tell it.
 QUEUE_GAP = "queue"
 
+# What a Gap names when the server of metrics warns that series may be missing: demand is at least so much.
+PARTIAL_GAP = "partial answer"
+
 
 @dataclass(frozen=True, slots=True)
 class Gap:
@@ -148,6 +151,11 @@ class Observation:
     queue: QueueReading | None = None
     demand_at_s: float | None = None
     gaps: tuple[Gap, ...] = ()
+
+    @property
+    def partial(self) -> Gap | None:
+        """The warning that demand may be higher than it was seen, if there is one."""
+        return next((gap for gap in self.gaps if gap.what == PARTIAL_GAP), None)
 
     @property
     def demand_age_s(self) -> float | None:

@@ -198,10 +198,10 @@ def prometheus_server(
     access: PrometheusPolicy, asked: Callable[[bool], None] = lambda _: None
 ) -> PrometheusServer:
     """Return a server to query, with tokens of Entra ID where they are asked for; raises ConfigError."""
-    tokens = None
-    if access.entra_scope is not None:
-        tokens = EntraTokens(entra_credential("prometheus.entra"), access.entra_scope)
-    return PrometheusServer(access, token=tokens, asked=asked)
+    if access.entra_scope is None:
+        return PrometheusServer(access, asked=asked)
+    tokens = EntraTokens(lambda: entra_credential("prometheus.entra"), access.entra_scope)
+    return PrometheusServer(access, token=tokens, asked=asked, renew=tokens.renew)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,12 +24,12 @@ class Span:
 def spans(observation: Observation, plan: PlanPolicy, decide: DecidePolicy) -> Mapping[Role, Span]:
     """Return each role's span: floor and ceiling, narrowed by what holds it.
 
-    A person's word, a rollout and an open maintenance window hold a role, and late demand lowers none. What
-    only delays a change (steps, replicas that start) narrows nothing: the GPUs will come.
+    A person's word, a rollout and an open maintenance window hold a role, and late or partial demand lowers
+    none. What only delays a change (steps, replicas that start) narrows nothing: the GPUs will come.
     """
     age_s = observation.demand_age_s or 0.0
     late = age_s > plan.interval_s + plan.observation_lag_s
-    held_down, held_up = late, False
+    held_down, held_up = late or observation.partial is not None, False
     for each in decide.windows:
         if each.when.end_s(observation.at_s) is not None:
             held_down = held_down or each.allowed is not Allowed.DOWN

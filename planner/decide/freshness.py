@@ -12,8 +12,8 @@ from planner.decide.guard import Change, Context, Proposal, Verdict, adjust
 def freshness(proposal: Proposal, context: Context) -> Verdict:
     """Return the current counts, locked, unless demand is known and a sizing exists.
 
-    Demand that is late but not yet stale still raises counts; it lowers none. A queue that should be seen
-    and is not lowers no prefill.
+    Demand that is late but not yet stale, or of which a part may be missing, still raises counts; it
+    lowers none. A queue that should be seen and is not lowers no prefill.
     """
     held = _why_held(context)
     if held is not None:
@@ -52,6 +52,11 @@ def _not_lowered(context: Context) -> Iterator[tuple[Role, str]]:
     age_s = context.observation.demand_age_s or 0.0
     if age_s > context.plan.interval_s + context.plan.observation_lag_s:
         sentence = f"not lowered: demand is {show_duration(age_s)} late{_gaps(context)}"
+        yield from ((role, sentence) for role in Role)
+        return
+    partial = context.observation.partial
+    if partial is not None:
+        sentence = f"not lowered: a part of demand may be missing ({partial.reason})"
         yield from ((role, sentence) for role in Role)
         return
     unseen = next((gap for gap in context.observation.gaps if gap.what == QUEUE_GAP), None)

@@ -9,7 +9,7 @@ import numpy as np
 
 from models.errors import ObserveError
 from models.metric_names import MetricNames
-from models.observation import ClassDemand, Gap, LatencyReading, Observation, PoolState
+from models.observation import PARTIAL_GAP, ClassDemand, Gap, LatencyReading, Observation, PoolState
 from models.policy import ClassMatch
 from models.units import show_duration
 from models.values import Role, Signal
@@ -269,7 +269,7 @@ class PrometheusObserver:
 
     def _noted(self) -> list[Gap]:
         notes = self._server.forget_notes()
-        gaps = [Gap("prometheus", f"warning: {warning}") for warning in notes.warnings]
+        gaps = [Gap(PARTIAL_GAP, f"warning: {warning}") for warning in notes.warnings]
         if notes.not_finite:
             gaps.append(Gap("samples", f"{notes.not_finite} were NaN or infinite and were left out"))
         return gaps

@@ -61,13 +61,16 @@ class PrometheusServer:
         sleep: Callable[[float], None] = time.sleep,
         token: Callable[[], str] | None = None,
         asked: Callable[[bool], None] = lambda _: None,
+        renew: Callable[[], bool] = lambda: False,
     ) -> None:
         """Connect lazily; `sleep` waits between attempts, in seconds.
 
         `token` gives a bearer token for each query in place of a file; it raises ObserveError without one.
-        `asked` hears of each query that ended, and whether it was answered usably.
+        `asked` hears of each query that ended, and whether it was answered usably. `renew` throws away a
+        token that was refused, and says whether it is worth while to ask again.
         """
         self._token = token
+        self._renew = renew
         self._policy = policy
         self._asked = asked
         self._sleep = sleep
@@ -128,6 +131,14 @@ class PrometheusServer:
         raise AssertionError("the last attempt returns or raises")
 
     def _query(self, query: Callable[["PrometheusConnect"], Any], step_s: float) -> tuple[list[Samples], int]:
+        try:
+            return self._once(query, step_s)
+        except _RefusalError as refusal:
+            if refusal.status != 401 or not self._renew():
+                raise
+        return self._once(query, step_s)
+
+    def _once(self, query: Callable[["PrometheusConnect"], Any], step_s: float) -> tuple[list[Samples], int]:
         fine = False
         try:
             answer = parse(query(self._connected()), step_s)

@@ -242,12 +242,26 @@ targets = {r: PoolTarget(ObjectRef("apps/v1", "Deployment", n, namespace)) for r
 cluster = Breaking(KubernetesCluster(kubernetes_access(Path(kubeconfig))), meanwhile=kill)
 before, after = {PREFILL: 2, DECODE: 4}, {PREFILL: 6, DECODE: 3}
 actuator = acting.actuator(cluster, targets, holder="child")
-print(actuator.act(acting.decision(before, after), builders.observation(counts=before)))
+actuator.act(acting.decision(before, after), builders.observation(counts=before))
+kill(cluster.changes + 1)  # all is done, and nothing recorded
 """
 
 
-def test_a_process_killed_between_two_patches_is_succeeded(pair: Stage) -> None:
-    arguments = [str(pair.cluster.kubeconfig), pair.namespace, "3"]
+@pytest.mark.parametrize(
+    ("at", "left", "announced"),
+    [
+        (1, BEFORE, False),
+        (2, BEFORE, True),
+        (3, {PREFILL: 2, DECODE: 3}, True),
+        (4, MOVE, True),
+        (5, MOVE, False),
+    ],
+    ids=["decided", "announced", "one role patched", "both patched", "not yet recorded"],
+)
+def test_a_process_killed_between_any_two_steps_is_succeeded(
+    pair: Stage, at: int, left: dict[Role, int], announced: bool
+) -> None:
+    arguments = [str(pair.cluster.kubeconfig), pair.namespace, str(at)]
     child = subprocess.run(
         [sys.executable, "-c", CHILD, *arguments],
         cwd=Path(REPOSITORY),
@@ -258,14 +272,17 @@ def test_a_process_killed_between_two_patches_is_succeeded(pair: Stage) -> None:
         check=False,
     )
     assert child.returncode == -signal.SIGKILL, child.stderr
-    assert pair.counts() == {PREFILL: 2, DECODE: 3}
-    assert json.loads(pair.intent() or "")["holder"] == "child"
+    assert pair.counts() == left
+    assert (pair.intent() is not None) is announced
+    if announced:
+        assert json.loads(pair.intent() or "")["holder"] == "child"
 
     later = StillClock(builders.AT_S + WORKING_S + 1.0)
     outcome = pair.act(pair.counts(), pair.counts(), holder="successor", clock=later)
 
-    assert "begun by child" in outcome.detail
-    assert pair.counts() == MOVE
+    assert ("begun by child" in outcome.detail) is announced, outcome.detail
+    # What had moved nothing yet is decided anew; what was half done is finished.
+    assert pair.counts() == (MOVE if at > 2 else BEFORE)
     assert pair.intent() is None
 
 

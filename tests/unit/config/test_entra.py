@@ -6,7 +6,7 @@ import pytest
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
 
-from config.entra import EARLY_S, EntraTokens
+from config.entra import EARLY_S, YOUNG_S, EntraTokens
 from models.errors import ObserveError
 from tests.unit.config.files import changed, errors, loaded
 
@@ -29,7 +29,7 @@ class Identity:
 
 def _tokens() -> tuple[Identity, EntraTokens]:
     identity = Identity()
-    return identity, EntraTokens(identity, SCOPE, lambda: identity.now_s)
+    return identity, EntraTokens(lambda: identity, SCOPE, lambda: identity.now_s)
 
 
 def test_a_token_is_asked_for_once_and_renewed_before_it_ends() -> None:
@@ -39,6 +39,26 @@ def test_a_token_is_asked_for_once_and_renewed_before_it_ends() -> None:
     identity.now_s += 3600 - EARLY_S
     assert tokens() == "token-2"
     assert "token" not in repr(tokens).replace("EntraTokens", "")
+
+
+def test_a_refused_token_is_thrown_away_with_the_identity_that_keeps_it_and_a_young_one_is_not() -> None:
+    now_s, made = 1000.0, []
+
+    def identity() -> Identity:
+        made.append(Identity())
+        made[-1].given = 10 * len(made)
+        return made[-1]
+
+    tokens = EntraTokens(identity, SCOPE, lambda: now_s)
+    assert not tokens.renew()
+    assert tokens() == "token-11"
+    assert not tokens.renew()
+    assert tokens() == "token-11"
+
+    now_s += YOUNG_S
+    assert tokens.renew()
+    assert tokens() == "token-21"
+    assert not tokens.renew()
 
 
 def test_while_nobody_answers_the_token_is_used_to_its_end_and_then_the_reason_is_told() -> None:
