@@ -1,0 +1,1 @@
+"""Hold what is published of Headgate's output to what the code writes."""

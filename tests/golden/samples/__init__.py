@@ -1,0 +1,1 @@
+"""Samples of each report, and the command that renews them."""
