@@ -19,6 +19,7 @@ BENCHES = {
     "arena": "Headgate beside constant fleets, the best HPA and an oracle on recorded hours",
     "neighbours": "what caches, tiers, speculation, hardware per phase and start-up are worth",
     "dynamo_replay": "inside Dynamo's own replay: the simulated fleet, and Headgate beside its planner",
+    "live_loop": "the whole loop on real servers: promises kept and GPU-seconds as load climbs and falls",
     "stability": "changes of a fleet in a day of constant noisy load",
     "calibrate": "the estimator against published measurements",
     "published": "published benchmarks and capacity plans beside what the model says",

@@ -71,8 +71,13 @@ class Cluster:
         accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
         self.request("POST", accounts, {"metadata": {"name": name}})
         self._bind(namespace, name, {"kind": "ServiceAccount", "name": name, "namespace": namespace}, rules)
+        return self.write_account(namespace, name)
+
+    def write_account(self, namespace: str, name: str) -> Path:
+        """Write a kubeconfig with a token of a ServiceAccount that is there."""
         asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-        token = self.request("POST", f"{accounts}/{name}/token", asked)["status"]["token"]
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}/token"
+        token = self.request("POST", path, asked)["status"]["token"]
         return self.write_kubeconfig(f"{namespace}-{name}", {"token": token}, namespace)
 
     def make_user(self, namespace: str, name: str, rules: Sequence[Rule]) -> Path:

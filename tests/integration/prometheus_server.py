@@ -1,9 +1,10 @@
 """Run a real Prometheus on samples of our own, on the loopback and in a folder of its own."""
 
+import json
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,10 +22,19 @@ def load(texts: Sequence[Path], data: Path) -> None:
 
 
 @contextmanager
-def serving(data: Path, folder: Path) -> Iterator[str]:
-    """Serve a folder of blocks until the caller is done; yields the base URL."""
+def serving(
+    data: Path, folder: Path, scraped: Mapping[str, str] | None = None, every_s: int = 1
+) -> Iterator[str]:
+    """Serve a folder of blocks until the caller is done; yields the base URL.
+
+    `scraped` names targets (HOST:PORT) by their job, which are scraped from now on, `every_s` seconds.
+    """
     config, log = folder / "prometheus.yml", folder / "prometheus.log"
-    config.write_text("{}\n")
+    jobs = [
+        {"job_name": job, "scrape_interval": f"{every_s}s", "static_configs": [{"targets": [target]}]}
+        for job, target in (scraped or {}).items()
+    ]
+    config.write_text(json.dumps({"scrape_configs": jobs}))
     port = loopback.free_port()
     command = [
         str(components.prometheus()),

@@ -75,10 +75,7 @@ class Release:
 
     def account(self, name: str = "headgate") -> Path:
         """Return a kubeconfig with a token of an account that the chart made."""
-        asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-        path = f"/api/v1/namespaces/{self.namespace}/serviceaccounts/{name}/token"
-        token = self.cluster.request("POST", path, asked)["status"]["token"]
-        return self.cluster.write_kubeconfig(f"{self.namespace}-{name}", {"token": token}, self.namespace)
+        return self.cluster.write_account(self.namespace, name)
 
     def may(self, kubeconfig: Path, right: Right) -> bool:
         """Ask the API server, as the account itself, whether it may."""
