@@ -90,6 +90,35 @@ def _surges(forecast: Forecast, queued: bool) -> Iterator[Surge]:
             yield Surge(name, signal, value, value / middle if middle > 0 else math.inf, sentence)
 
 
+def outgrown(observation: Observation, forecast: Forecast) -> tuple[Surge, ...]:
+    """Find the signals whose forecast is not trusted and lies below what was just measured.
+
+    A young history or an outage leaves the last level and bands that rest on a prior: one look above their
+    upper quantile is enough. A look is a minute's mean that ends now, and the minutes of a forecast are whole
+    ones: on a ramp that is up to two minutes sooner.
+    """
+    return tuple(_outgrown(observation, forecast))
+
+
+def _outgrown(observation: Observation, forecast: Forecast) -> Iterator[Surge]:
+    age_s = observation.demand_age_s
+    if age_s is None or age_s > observation.window_s:
+        return
+    for name, signals in forecast.signals.items():
+        for signal, said in signals.items():
+            seen = observation.demand.get(name)
+            value = None if seen is None else seen.value(signal)
+            if said.fallback is None or value is None:
+                continue
+            middle, upper = (_next(said, q) for q in (0.5, SURGE_LEVEL))
+            if value > max(upper, 0.0):
+                sentence = (
+                    f"{signal.replace('_', ' ')} of {name} are {show_count(value)} per second, the forecast "
+                    f"for the next minute is {show_count(middle)} and not trusted"
+                )
+                yield Surge(name, signal, value, value / middle if middle > 0 else math.inf, sentence)
+
+
 def _next(said: SignalForecast, level: float) -> float:
     """Return a quantile of the first step; between two levels on the line, beyond them the nearest."""
     return float(np.interp(level, said.levels, [path[0] for path in said.paths]))
@@ -195,7 +224,13 @@ class Net:
         queued = observation.queue is not None and any(
             _queues(observation, role, _LONG_QUEUE) for role in fronts
         )
-        found = surges(forecast, queued) if policy.reactive else ()
+        if not policy.reactive:
+            return cls(forecast)
+        highest: dict[tuple[str, Signal], Surge] = {}
+        for surge in (*surges(forecast, queued), *outgrown(observation, forecast)):
+            key = surge.request_class, surge.signal
+            highest[key] = max(surge, highest.get(key, surge), key=lambda each: each.value)
+        found = tuple(highest.values())
         return cls(raised(forecast, found), found)
 
     def floors(self, observation: Observation, search: FleetSearch, policy: PlanPolicy) -> dict[Role, Floor]:

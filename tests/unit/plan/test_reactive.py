@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from models.observation import LatencyReading, Observation, PoolState, QueueReading, StartingReplica
-from models.plan.reactive import raised, surges
+from models.plan.reactive import outgrown, raised, surges
 from models.plan.sizing import size
 from models.policy import PlanPolicy
 from models.prediction import Forecast
@@ -96,6 +96,16 @@ def test_a_forecast_near_zero_is_raised_to_about_what_came_whatever_its_bands() 
     came = {s: replace(said, latest=(50.0, 60.0)) for s, said in none.signals["pages"].items()}
     silent = replace(none, signals={**none.signals, "pages": came})
     assert raised(silent, surges(silent)).signals["pages"][Signal.ARRIVALS].paths[2][0] == 50.0
+
+
+def test_a_forecast_that_is_not_trusted_gives_way_to_one_look_above_it() -> None:
+    doubted = forecast(RATES, fallback="bands rest on a prior")
+    seen = {**RATES, "pages": 140.0}
+    assert counts(observation(seen), doubted) == counts(observation(seen), forecast(seen))
+    assert counts(observation(seen), forecast(RATES)) == counts(observation(RATES), forecast(RATES))
+    # Within its bands nothing is news, and what was seen long ago is none.
+    assert outgrown(observation({**RATES, "pages": 104.0}), doubted) == ()
+    assert outgrown(observation(seen, demand_at_s=AT_S - 90.0), doubted) == ()
 
 
 def test_raising_never_lowers_a_path() -> None:
