@@ -26,7 +26,7 @@ def test_users_are_served_over_the_ramp_with_fewer_gpus_than_a_fleet_for_its_pea
 ) -> None:
     static_gpu_s = static_peak_gpu_s(tmp_path, RAMP)
 
-    # By itself it keeps 96 % with 0.81 of them. Beside other tests engines, router and clients wait for cores.
+    # By itself it keeps 96 % with 0.81 of them. Beside other tests engines and clients wait for cores.
     assert played.attainment >= 0.85, played.log
     assert played.gpu_s <= 0.9 * static_gpu_s, f"{played.gpu_s:.0f} of {static_gpu_s:.0f} GPU-seconds"
 
