@@ -54,7 +54,8 @@ lint: $(DEV) ## style, types and layering
 	@$(BIN)/lint-imports --no-logo
 
 # PYTEST_ARGS narrows a run: make test PYTEST_ARGS="tests/unit -x". PARALLEL= runs in one process, for a debugger.
-PARALLEL ?= --numprocesses auto --dist loadfile
+# In the order of the folders: by their number of tests the one file that waits for minutes would begin last.
+PARALLEL ?= --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 test: lint ## lint, then every test
 	@echo "== pytest"

@@ -351,10 +351,11 @@ def _plain(writer: asyncio.StreamWriter, status: int, text: str) -> bool:
 
 
 def http(status: int, text: str, kind: str = "application/json") -> bytes:
-    """Write a whole HTTP answer."""
+    """Write a whole HTTP answer, the last of its connection."""
     body = text.encode()
-    head = f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
+    # Unsaid, a client that keeps connections would sometimes ask again on this one while it closes.
+    head = f"HTTP/1.1 {status} X\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close"
+    return f"{head}\r\n\r\n".encode() + body
 
 
 @contextmanager
