@@ -1,6 +1,6 @@
 """Build what an actuator needs in a test: decisions, a clock that stands still, clusters that break off."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,8 @@ from models.stock import GpuLimit
 from models.target import ObjectRef, PoolTarget
 from models.values import Role
 from planner.act.live import ActPolicy, ClusterActuator
-from planner.cluster.api import Cluster, Manifest
+from planner.cluster.api import Cluster
+from planner.cluster.around import Answer, ClusterAround
 from tests import builders
 
 PREFILL, DECODE = Role.PREFILL, Role.DECODE
@@ -41,7 +42,7 @@ class Killed(BaseException):
 
 
 @dataclass
-class Breaking:
+class Breaking(ClusterAround):
     """Be another cluster that raises at its `at`-th change, before it is sent or after; 0: never.
 
     `changes` counts them. `meanwhile` is called before each change with its number.
@@ -55,45 +56,10 @@ class Breaking:
     reads: int = 0
     meanwhile: Callable[[int], None] = lambda number: None
 
-    def get(
-        self, api_version: str, kind: str, name: str, namespace: str, subresource: str = ""
-    ) -> Manifest | None:
-        self.reads += 1
-        return self.cluster.get(api_version, kind, name, namespace, subresource)
-
-    def find(self, api_version: str, kind: str, namespace: str, labels: str = "") -> list[Manifest]:
-        return self.cluster.find(api_version, kind, namespace, labels)
-
-    def create(self, manifest: Mapping[str, Any], dry_run: bool = False) -> Manifest:
-        return self._change(lambda: self.cluster.create(manifest, dry_run))
-
-    def patch(self, manifest: Mapping[str, Any], dry_run: bool = False) -> Manifest:
-        return self._change(lambda: self.cluster.patch(manifest, dry_run))
-
-    def patch_json(
-        self,
-        of: tuple[str, str, str, str],
-        operations: Sequence[Mapping[str, Any]],
-        dry_run: bool = False,
-        subresource: str = "",
-    ) -> Manifest:
-        return self._change(lambda: self.cluster.patch_json(of, operations, dry_run, subresource))
-
-    def delete(self, api_version: str, kind: str, name: str, namespace: str) -> bool:
-        return self.cluster.delete(api_version, kind, name, namespace)
-
-    def watch(
-        self,
-        api_version: str,
-        kind: str,
-        namespace: str,
-        labels: str,
-        stopped: Callable[[], bool],
-        current: Callable[[], None] = lambda: None,
-    ) -> Iterator[tuple[str, Manifest]]:
-        return self.cluster.watch(api_version, kind, namespace, labels, stopped, current)
-
-    def _change(self, ask: Callable[[], Manifest]) -> Manifest:
+    def around(self, verb: str, ask: Callable[[], Answer], dry_run: bool = False) -> Answer:
+        self.reads += verb == "get"
+        if verb not in ("create", "patch"):
+            return ask()
         self.changes += 1
         self.meanwhile(self.changes)
         if self.changes == self.at and not self.sent:

@@ -1,20 +1,18 @@
 """Bound the time that one tick gives the cluster, and obey a server that asks to be left alone."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
 
 from models.errors import ClusterError, OutOfTimeError
 from planner.cluster.api import Cluster, Manifest
+from planner.cluster.around import Answer, ClusterAround
 from planner.ports import Clock
 
 # Not processed, so that the same may be sent again.
 _TOO_MANY, _UNAVAILABLE = 429, 503
 _PAUSE_S = 1.0
 
-_Answer = TypeVar("_Answer")
 
-
-class PatientCluster:
+class PatientCluster(ClusterAround):
     """Implement the Cluster protocol with another one, for `patience_s` seconds from now.
 
     A request that is under way is not cut off here, its own time-out does that; none begins when the time is
@@ -25,41 +23,10 @@ class PatientCluster:
         self, cluster: Cluster, clock: Clock, sleep: Callable[[float], None], patience_s: float
     ) -> None:
         """Begin to count."""
-        self._cluster, self._clock, self._sleep = cluster, clock, sleep
+        super().__init__(cluster)
+        self._clock, self._sleep = clock, sleep
         self._until_s = clock.now_s() + patience_s
         self._patience_s = patience_s
-
-    def get(
-        self, api_version: str, kind: str, name: str, namespace: str, subresource: str = ""
-    ) -> Manifest | None:
-        """Return an object, or `None`."""
-        return self._patiently(lambda: self._cluster.get(api_version, kind, name, namespace, subresource))
-
-    def find(self, api_version: str, kind: str, namespace: str, labels: str = "") -> list[Manifest]:
-        """Return the objects of a kind."""
-        return self._patiently(lambda: self._cluster.find(api_version, kind, namespace, labels))
-
-    def create(self, manifest: Mapping[str, Any], dry_run: bool = False) -> Manifest:
-        """Create an object."""
-        return self._patiently(lambda: self._cluster.create(manifest, dry_run))
-
-    def patch(self, manifest: Mapping[str, Any], dry_run: bool = False) -> Manifest:
-        """Merge into an object."""
-        return self._patiently(lambda: self._cluster.patch(manifest, dry_run))
-
-    def patch_json(
-        self,
-        of: tuple[str, str, str, str],
-        operations: Sequence[Mapping[str, Any]],
-        dry_run: bool = False,
-        subresource: str = "",
-    ) -> Manifest:
-        """Apply operations to an object."""
-        return self._patiently(lambda: self._cluster.patch_json(of, operations, dry_run, subresource))
-
-    def delete(self, api_version: str, kind: str, name: str, namespace: str) -> bool:
-        """Delete an object."""
-        return self._patiently(lambda: self._cluster.delete(api_version, kind, name, namespace))
 
     def watch(
         self,
@@ -71,11 +38,12 @@ class PatientCluster:
         current: Callable[[], None] = lambda: None,
     ) -> Iterator[tuple[str, Manifest]]:
         """Watch objects for as long as there is time."""
-        return self._cluster.watch(
+        return self.cluster.watch(
             api_version, kind, namespace, labels, lambda: stopped() or self._left() <= 0, current
         )
 
-    def _patiently(self, ask: Callable[[], _Answer]) -> _Answer:
+    def around(self, verb: str, ask: Callable[[], Answer], dry_run: bool = False) -> Answer:
+        """Send a request while there is time, again where the server asks for patience."""
         while True:
             if self._left() <= 0:
                 raise OutOfTimeError(

@@ -1,19 +1,20 @@
 """Change nothing without the lease: the last word before a decision is carried out, and before each write."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable
 
 from models.decision import Decision, Outcome, Status
 from models.errors import ClusterError
 from models.nodes import NodeOrder, NodesAhead
 from models.observation import Observation
 from models.policy import PlanPolicy
-from planner.cluster.api import Cluster, Manifest
+from planner.cluster.api import Cluster
+from planner.cluster.around import Answer, ClusterAround
 from planner.ports import Actuator, NodeKeeper
 
 Leading = Callable[[], bool]
 
 _CONFLICT = 409
+_WRITES = ("create", "patch", "delete")
 
 
 def alone() -> bool:
@@ -51,7 +52,7 @@ class LeasedNodes:
         return self._keeper.keep(ahead, plan, now_s) if self._leading() else ()
 
 
-class LeasedCluster:
+class LeasedCluster(ClusterAround):
     """Implement the Cluster protocol with another: reads always, writes only while this process leads.
 
     A decision may take several writes. One that loses its lease between them stops there, and leaves the
@@ -60,57 +61,11 @@ class LeasedCluster:
 
     def __init__(self, cluster: Cluster, leading: Leading) -> None:
         """Bind the cluster and who says whether it may be changed."""
-        self._cluster = cluster
+        super().__init__(cluster)
         self._leading = leading
 
-    def get(
-        self, api_version: str, kind: str, name: str, namespace: str, subresource: str = ""
-    ) -> Manifest | None:
-        """Return an object."""
-        return self._cluster.get(api_version, kind, name, namespace, subresource)
-
-    def find(self, api_version: str, kind: str, namespace: str, labels: str = "") -> list[Manifest]:
-        """Return the objects that carry the labels."""
-        return self._cluster.find(api_version, kind, namespace, labels)
-
-    def create(self, manifest: Mapping[str, Any], dry_run: bool = False) -> Manifest:
-        """Create an object; a conflict without the lease."""
-        self._check(dry_run)
-        return self._cluster.create(manifest, dry_run)
-
-    def patch(self, manifest: Mapping[str, Any], dry_run: bool = False) -> Manifest:
-        """Merge into an object; a conflict without the lease."""
-        self._check(dry_run)
-        return self._cluster.patch(manifest, dry_run)
-
-    def patch_json(
-        self,
-        of: tuple[str, str, str, str],
-        operations: Sequence[Mapping[str, Any]],
-        dry_run: bool = False,
-        subresource: str = "",
-    ) -> Manifest:
-        """Apply operations to an object; a conflict without the lease."""
-        self._check(dry_run)
-        return self._cluster.patch_json(of, operations, dry_run, subresource)
-
-    def delete(self, api_version: str, kind: str, name: str, namespace: str) -> bool:
-        """Delete an object; a conflict without the lease."""
-        self._check(False)
-        return self._cluster.delete(api_version, kind, name, namespace)
-
-    def watch(
-        self,
-        api_version: str,
-        kind: str,
-        namespace: str,
-        labels: str,
-        stopped: Callable[[], bool],
-        current: Callable[[], None] = lambda: None,
-    ) -> Iterator[tuple[str, Manifest]]:
-        """Yield changes of objects."""
-        return self._cluster.watch(api_version, kind, namespace, labels, stopped, current)
-
-    def _check(self, dry_run: bool) -> None:
-        if not dry_run and not self._leading():
+    def around(self, verb: str, ask: Callable[[], Answer], dry_run: bool = False) -> Answer:
+        """Send a request; a write without the lease is a conflict."""
+        if verb in _WRITES and not dry_run and not self._leading():
             raise ClusterError("another process leads by now: this one changes nothing more", _CONFLICT)
+        return ask()
