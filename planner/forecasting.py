@@ -10,6 +10,7 @@ from models.forecast.base import NotYet
 from models.forecast.events import silenced_s
 from models.forecast.signal import Path, SignalFit, fit_signal, heard, path
 from models.observation import Observation
+from models.plan.drift import DRIFT_MINUTES
 from models.plan.reactive import SURGE_MINUTES
 from models.policy import ForecastPolicy
 from models.prediction import PAST_LEVELS, Forecast, SignalForecast
@@ -242,9 +243,12 @@ def _grid(policy: ForecastPolicy) -> Floats:
 
 
 def last_minutes(recent: Series, until_s: float) -> tuple[float, ...]:
-    """Return the last SURGE_MINUTES before `until_s` where all of them are known; else nothing."""
-    known = recent.window(until_s - SURGE_MINUTES * MINUTE_S, until_s).known_values
-    return tuple(known.tolist()) if known.size == SURGE_MINUTES else ()
+    """Return the last DRIFT_MINUTES before `until_s`, or SURGE_MINUTES, where all of them are known."""
+    for minutes in (DRIFT_MINUTES, SURGE_MINUTES):
+        known = recent.window(until_s - minutes * MINUTE_S, until_s).known_values
+        if known.size == minutes:
+            return tuple(known.tolist())
+    return ()
 
 
 def recent_peak(recent: Series, from_s: float, until_s: float) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.artifact import LayoutProfile
-from models.plan.scenarios import Scenarios
+from models.plan.scenarios import Scenarios, tokens_of
 from models.plan.search import FleetSearch, median_scenario
 from models.plan.sizing import bind
 from models.policy import PlanPolicy
@@ -79,24 +79,32 @@ def allowance(policy: PlanPolicy, names: Sequence[str]) -> Floats:
 
 
 def lost(
-    came_rps: Floats,
+    came: Floats,
     ready: Mapping[Role, int],
     told: Scenarios,
+    now: Scenarios,
     layouts: Mapping[Role, LayoutProfile],
     policy: PlanPolicy,
 ) -> Floats | None:
     """Return the share of each class that was lost where the fleet that was ready met what came.
 
-    `came_rps` has the shape (3, classes), `told` is what was said of this time when an order for it was due.
+    `came` is demand per second, shape (3, classes), in the order of Signal; `told` is what was said of this
+    time when an order for it was due, `now` holds the lengths that came: where prompts grow within minutes
+    those of before would tell of as many more requests, and they wait otherwise.
     An ample fleet is what it is compared with: what one request alone breaks is not lost to a count. `None`
     where more came than the highest scenario said: no burn rate plans for that. Shape (classes,).
     """
     highest = np.stack((told.loads.rate_rps[-1], told.loads.prefill_rps[-1], told.loads.decode_rps[-1]))
-    if (came_rps > highest).any():
+    if (came > highest * _tokens(told)).any():
         return None
-    model = bind(_demand(came_rps[None], told, np.ones(1)), layouts, policy).model
+    model = bind(_demand((came / _tokens(now))[None], now, np.ones(1)), layouts, policy).model
     missing: Floats = np.maximum(model.ceiling - model.attainment(ready)[0], 0.0)
     return missing
+
+
+def _tokens(ahead: Scenarios) -> Floats:
+    """Return what one request of each class counts in each signal, shape (3, classes)."""
+    return np.array([list(tokens_of(mix).values()) for mix in ahead.loads.mixes]).T.clip(min=1e-9)
 
 
 def steered(burn: float, spent: Floats, allowed: Floats) -> float:

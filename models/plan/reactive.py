@@ -11,7 +11,9 @@ import numpy as np
 
 from models.capacity.fleet import FleetModel, Floats
 from models.observation import LatencyReading, Observation
+from models.plan.drift import drifts
 from models.plan.search import FleetSearch
+from models.plan.surge import Surge
 from models.policy import PlanPolicy
 from models.prediction import Forecast, SignalForecast
 from models.units import show_count, show_duration
@@ -37,17 +39,6 @@ _ITL_SHARE = 1.0
 # A law asks for at most this many times what serves now, and what the forecast needs: it cannot run away
 # where more replicas do not help, and holds nothing once demand is gone.
 _MOST = 1.5
-
-
-@dataclass(frozen=True, slots=True)
-class Surge:
-    """Say what one signal of a class was measured at, and by what factor that is above its forecast."""
-
-    request_class: str
-    signal: Signal
-    value: float
-    factor: float
-    sentence: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +218,8 @@ class Net:
         if not policy.reactive:
             return cls(forecast)
         highest: dict[tuple[str, Signal], Surge] = {}
-        for surge in (*surges(forecast, queued), *outgrown(observation, forecast)):
+        grown = drifts(forecast, policy.ready_horizon_s())
+        for surge in (*surges(forecast, queued), *outgrown(observation, forecast), *grown):
             key = surge.request_class, surge.signal
             highest[key] = max(surge, highest.get(key, surge), key=lambda each: each.value)
         found = tuple(highest.values())

@@ -8,11 +8,11 @@ import numpy as np
 from models.artifact import LayoutProfile
 from models.observation import Observation
 from models.plan.error_budget import lost
-from models.plan.scenarios import Scenarios, tokens_of
+from models.plan.scenarios import Scenarios
 from models.policy import PlanPolicy
 from models.series import Floats
 from models.speed import corrected
-from models.values import Role
+from models.values import Role, Signal
 
 # Demand is averaged over this long before it is judged: queues live for minutes, and a minute's count is
 # half chance.
@@ -52,7 +52,7 @@ class Hindsight:
                 self._since_s = now_s - observation.window_s
             self._open.append(seen)
             if now_s - self._since_s >= SPELL_S - 1e-6:
-                self._judge(self._since_s, plan)
+                self._judge(self._since_s, ahead, plan)
                 self._open, self._since_s = [], now_s
         self._said.append((now_s, ahead))
         while self._said[0][0] < now_s - plan.ready_horizon_s() - 2 * SPELL_S:
@@ -70,31 +70,28 @@ class Hindsight:
         share: Floats = (came * missing).sum(axis=0) / np.maximum(came.sum(axis=0), 1e-9)
         return share
 
-    def _judge(self, since_s: float, plan: PlanPolicy) -> None:
+    def _judge(self, since_s: float, now: Scenarios, plan: PlanPolicy) -> None:
         """Judge the spell that is over, under what was said when orders for it were due."""
         told = [ahead for at_s, ahead in self._said if at_s <= since_s - plan.ready_horizon_s()]
-        rates, ready = (np.mean([each[i] for each in self._open], axis=0) for i in (0, 1))
+        came, ready = (np.mean([each[i] for each in self._open], axis=0) for i in (0, 1))
         counts = {role: round(n) for role, n in zip(self._layouts, ready.tolist(), strict=True)}
-        if not told or told[-1].loads.rate_rps.shape[1] != rates.shape[1] or min(counts.values()) < 1:
+        if not told or told[-1].loads.rate_rps.shape[1] != came.shape[1] or min(counts.values()) < 1:
             return
-        missing = lost(rates, counts, told[-1], corrected(self._layouts, plan.pools), plan)
-        if self._judged and self._judged[-1][0].shape != rates[0].shape:
+        missing = lost(came, counts, told[-1], now, corrected(self._layouts, plan.pools), plan)
+        if self._judged and self._judged[-1][0].shape != came[0].shape:
             self._judged.clear()
         if missing is not None:
-            self._judged.append((rates[0], missing))
+            self._judged.append((came[0], missing))
 
 
 def _seen(observation: Observation, ahead: Scenarios, roles: Iterable[Role]) -> tuple[Floats, Floats] | None:
-    """Return demand as rates of requests, shape (3, classes), and ready replicas; `None`: some unknown."""
+    """Return demand per second, shape (3, classes), and ready replicas; `None`: some is unknown."""
     columns = []
-    for request_class, mix in zip(ahead.loads.classes, ahead.loads.mixes, strict=True):
+    for request_class in ahead.loads.classes:
         demand = observation.demand.get(request_class.name)
-        column = []
-        for signal, tokens in tokens_of(mix).items():
-            value = None if demand is None else demand.value(signal)
-            column.append(np.nan if value is None else value / max(tokens, 1e-9))
-        columns.append(column)
-    rates = np.array(columns).T
-    if not np.isfinite(rates).all() or not observation.pools.keys() >= set(roles):
+        values = [None if demand is None else demand.value(signal) for signal in Signal]
+        columns.append([np.nan if value is None else value for value in values])
+    came = np.array(columns).T
+    if not np.isfinite(came).all() or not observation.pools.keys() >= set(roles):
         return None
-    return rates, np.array([observation.pools[role].ready for role in roles], dtype=np.float64)
+    return came, np.array([observation.pools[role].ready for role in roles], dtype=np.float64)

@@ -7,8 +7,9 @@ import pytest
 
 from models.capacity.fleet import FleetModel
 from models.capacity.load import Loads
-from models.plan.error_budget import MOST_AT_FIRST, MOST_BURN, burn_rate, steered
-from models.plan.scenarios import scenarios
+from models.mix import RequestMix
+from models.plan.error_budget import MOST_AT_FIRST, MOST_BURN, burn_rate, lost, steered
+from models.plan.scenarios import Scenarios, scenarios
 from models.plan.search import FleetSearch
 from models.policy import PlanPolicy
 from models.values import RequestClass, Role, Slo
@@ -142,6 +143,24 @@ def test_a_fleet_that_lost_what_was_foreseen_lowers_the_burn_rate() -> None:
 def test_losses_to_demand_that_nobody_foresaw_do_not() -> None:
     rates = _ticked(ErrorBudget(layouts(), _remembered(26)), ready=4, rate_rps=180.0)
     assert rates[60] == rates[0]
+
+
+def test_what_was_lost_is_judged_by_the_lengths_that_came() -> None:
+    # Twice as many prompts of half the length were foreseen: as many tokens.
+    now = scenarios(observation({"pages": 100.0}), forecast({"pages": 100.0}, 0.05), [PAGES], 195.0)
+    assert now is not None
+    half = RequestMix.constant(PAGES_MIX.mean_isl_tokens / 2, PAGES_MIX.mean_osl_tokens / 2)
+    said = now.loads
+    twice = Loads((PAGES,), (half,), 2.0 * said.rate_rps, 2.0 * said.prefill_rps, 2.0 * said.decode_rps)
+    came = 100.0 * np.array([[1.0], [PAGES_MIX.mean_prefill_tokens], [PAGES_MIX.mean_osl_tokens]])
+    fleet = {Role.PREFILL: 8, Role.DECODE: 4}
+    told, foreseen = (
+        lost(came, fleet, each, now, layouts(), DAY) for each in (Scenarios(twice, now.weights), now)
+    )
+    assert told is not None
+    assert foreseen is not None
+    assert 0.001 < told[0] < 0.9
+    assert told[0] == foreseen[0]
 
 
 def test_burn_rates_are_the_same_however_often_a_look_is_repeated() -> None:
