@@ -61,6 +61,7 @@ def _plain(summary: Summary) -> dict[str, Any]:
         "days": [{"day": day_of(scored), **_score(scored)} for scored in summary.days],
         "records": summary.records,
         "notes": list(summary.notes),
+        "passed_over": [codec.to_plain(each) for each in summary.passed_over],
         "version": summary.version,
     }
 

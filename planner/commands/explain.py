@@ -52,14 +52,16 @@ def command(
 
     asked = [_asked(text) for text in why_not]
     folder, loaded = opened(journal, config_path)
-    record = find_record(folder, _wanted(tick, deployment))
+    answer = find_record(folder, _wanted(tick, deployment))
+    record = answer.record
     setting = setting_of(folder, record, loaded)
     if setting is None and asked:
         raise click.UsageError(
             f"{folder} does not hold what {record.tick_id} was decided with: say --config FILE as well"
         )
     others = None if setting is None else other_counts(record, setting, _each(asked, record))
-    click.echo(_json(record, others) if output == "json" else _text(record, others), nl=False)
+    notes = (*answer.notes, *(() if others is None else others.notes))
+    click.echo(_json(record, others, notes) if output == "json" else _text(record, others, notes), nl=False)
 
 
 def _wanted(tick: str | None, deployment: str | None) -> Wanted:
@@ -117,14 +119,14 @@ def _sentences(record: Record, others: Others | None) -> list[str]:
     return [why_not(record, each, others.decided) for each in others.asked]
 
 
-def _text(record: Record, others: Others | None) -> str:
+def _text(record: Record, others: Others | None, notes: Sequence[str]) -> str:
     from models.render.explanation import explanation
 
     horizon_s = None if others is None else others.horizon_s
-    return explanation(record, horizon_s, _sentences(record, others), () if others is None else others.notes)
+    return explanation(record, horizon_s, _sentences(record, others), notes)
 
 
-def _json(record: Record, others: Others | None) -> str:
+def _json(record: Record, others: Others | None, notes: Sequence[str]) -> str:
     from models import codec
 
     asked = () if others is None else others.asked
@@ -135,7 +137,7 @@ def _json(record: Record, others: Others | None) -> str:
             {**codec.to_plain(each), "enough": each.enough, "sentence": said}
             for each, said in zip(asked, _sentences(record, others), strict=True)
         ],
-        "notes": [] if others is None else list(others.notes),
+        "notes": list(notes),
         "record": codec.to_plain(record),
     }
     return json.dumps(body, indent=2, allow_nan=False) + "\n"

@@ -64,10 +64,15 @@ def command(
             each.records,
             each.version,
             each.notes,
+            each.passed_over,
         )
         for each in read_tracks(folder, lookup, _DAYS, deployment)
     ]
     click.echo(_written(found, output), nl=False)
+    if output == "csv":
+        # Its rows have no place for them.
+        for note in dict.fromkeys(note for each in found for note in each.notes):
+            click.echo(f"Note: {note}", err=True)
     if out is not None:
         from models.render import track_page
 

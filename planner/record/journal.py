@@ -26,6 +26,7 @@ from planner.record.line import (
     SCHEMA,
     Body,
     BrokenLineError,
+    NewerLineError,
     Unfolding,
     body_of,
     dumped,
@@ -103,10 +104,12 @@ class Journal:
         wanted = b'"deployment":' + json.dumps(deployment, ensure_ascii=False).encode()
         for file in reversed(journal_files(self._folder)[-_NEWEST:]):
             try:
-                found = _last_in(file, wanted, deployment)
-            except (OSError, EOFError, lzma.LZMAError, StateError) as error:
+                found, newer = _last_in(file, wanted, deployment)
+            except (OSError, EOFError, lzma.LZMAError) as error:
                 _LOG.warning("what was learned before is not read back: %s", error)
                 return None
+            if newer:
+                _LOG.warning("%s: what was learned there is not read back: %s", newer.where, newer.problem)
             if found is not None:
                 return found
         return None
@@ -197,19 +200,26 @@ def _is_news(record: Record, whole: Record) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Hold one line of a journal: a record, or where it stands and what is wrong with it."""
+    """Hold one line of a journal: a record, or where it stands and what is wrong with it.
+
+    `form` is the schema or the version of a record that a newer Headgate wrote in a form not known here, and
+    `at_s` (Unix seconds) when that was, as far as it can be told.
+    """
 
     where: str
     record: Record | None
     problem: str = ""
+    form: str = ""
+    at_s: float | None = None
 
 
 def read_journal(path: Path) -> Iterator[Line]:
     """Yield the lines of a journal's folder, or of one of its files, in order.
 
-    A line that a crash cut off, or that was changed, comes with its problem and no record.
+    A line that a crash cut off, that was changed, or that a newer version wrote comes with its problem and
+    no record, as does a compressed file from where it is damaged: what stands around is read all the same.
 
-    Raises StateError when there is no journal, it cannot be read, or it was written by a newer version.
+    Raises StateError when there is no journal, or it cannot be read.
     """
     files = journal_files(path) if path.is_dir() else [path]
     if not files:
@@ -222,12 +232,18 @@ def read_journal(path: Path) -> Iterator[Line]:
                     where = f"{file}:{number}"
                     if raw.strip():
                         yield _line(where, raw, unfolding)
-        except (OSError, EOFError, lzma.LZMAError) as error:
-            raise StateError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        except (EOFError, lzma.LZMAError) as error:
+            # What was compressed in it is lost from here on; the files after it are not.
+            yield Line(str(file), None, f"is damaged, and read no further: {error}")
+        except OSError as error:
+            raise StateError(f"{file}: cannot be read: {error.strerror or error}") from None
 
 
-def _last_in(file: Path, wanted: bytes, deployment: str) -> Record | None:
-    """Return the last record of a file whose line holds `wanted`, reading as few lines as will do."""
+def _last_in(file: Path, wanted: bytes, deployment: str) -> tuple[Record | None, Line | None]:
+    """Return the last record of a file whose line holds `wanted`, reading as few lines as will do.
+
+    Beside it comes the last line after that record which a newer version wrote, if there is one.
+    """
     before: list[bytes] = []
     block: list[bytes] = []
     with opened(file) as every:
@@ -238,19 +254,25 @@ def _last_in(file: Path, wanted: bytes, deployment: str) -> Record | None:
                     before, block = block, []
                 block.append(raw)
     unfolding = Unfolding()
-    read = (_line(str(file), raw, unfolding).record for raw in [*before, *block])
-    found = [record for record in read if record is not None and record.deployment == deployment]
-    return found[-1] if found else None
+    found: Record | None = None
+    newer: Line | None = None
+    for raw in (*before, *block):
+        line = _line(str(file), raw, unfolding)
+        if line.record is not None and line.record.deployment == deployment:
+            found, newer = line.record, None
+        elif line.form:
+            newer = line
+    return found, newer
 
 
 def _line(where: str, raw: bytes, unfolding: Unfolding) -> Line:
     try:
         return Line(where, unfolding.record(raw.decode("utf-8")))
+    except NewerLineError as error:
+        return Line(where, None, str(error), error.form, error.at_s)
     except (BrokenLineError, UnicodeDecodeError) as error:
         problem = "is not text" if isinstance(error, UnicodeDecodeError) else str(error)
         return Line(where, None, problem)
-    except StateError as error:
-        raise StateError(f"{where}: {error}") from None
 
 
 def _ends_whole(path: Path) -> bool:

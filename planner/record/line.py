@@ -6,7 +6,7 @@ from typing import Any
 
 from models import codec
 from models.decision import Record
-from models.errors import StateError
+from models.version import VERSION
 from planner.record.difference import applied, difference
 
 SCHEMA = "headgate/record/v1"
@@ -16,10 +16,25 @@ _LIKE_FAMILY = "headgate/record-like/"
 GAP = "headgate/records-lost/v1"
 
 Body = Mapping[str, Any]
+# What lies beyond is no time: the year 5138.
+_LATEST_S = 1e11
 
 
 class BrokenLineError(ValueError):
     """Report a line that is no record: cut off, or changed since it was written."""
+
+
+class NewerLineError(BrokenLineError):
+    """Report a record that another version wrote in a form that this one does not know.
+
+    `form` names the schema, or the version that wrote it; `at_s` (Unix seconds) is when it was made, `None`
+    where even that cannot be told.
+    """
+
+    def __init__(self, form: str, at_s: float | None) -> None:
+        """Say what to do about it."""
+        super().__init__(f"is a record of {form}, which this version does not know: upgrade headgate")
+        self.form, self.at_s = form, at_s
 
 
 def body_of(record: Record) -> Body:
@@ -65,7 +80,7 @@ def dumped(body: Body) -> str:
 def from_line(line: str) -> Record:
     """Return the record of a line that holds a whole one.
 
-    Raises BrokenLineError for a line that is no whole record, StateError for a newer schema.
+    Raises BrokenLineError for a line that is no whole record, or of a newer schema.
     """
     return Unfolding().record(line)
 
@@ -76,12 +91,14 @@ class Unfolding:
     def __init__(self) -> None:
         """Begin a file."""
         self._whole: dict[str, Body] = {}
+        # Records that others differ from and that cannot be read themselves: tick and form.
+        self._unknown: dict[str, tuple[str, str]] = {}
 
     def record(self, line: str) -> Record:
         """Return the record of a line.
 
-        Raises BrokenLineError for a line that is no record, or whose record before cannot be read;
-        StateError for a newer schema.
+        Raises BrokenLineError for a line that is no record, or whose record before cannot be read: the one
+        for newer lines where that is what keeps it from being read.
         """
         try:
             body = json.loads(line)
@@ -95,29 +112,46 @@ class Unfolding:
         elif not isinstance(schema, str) or not schema.startswith(_FAMILY):
             raise BrokenLineError("is no record")
         elif schema != SCHEMA:
-            raise _newer(schema, SCHEMA)
+            raise self._newer(body, schema)
         else:
             self._whole[str(body.get("deployment"))] = body
         try:
             return codec.from_plain(Record, {key: body[key] for key in body if key != "schema"})
         except ValueError as error:
+            wrote = body.get("version")
+            if isinstance(wrote, str) and wrote not in ("", VERSION):
+                raise self._newer(body, f"headgate {wrote}") from None
             raise BrokenLineError(f"is no whole record: {error}") from None
 
     def _unfolded(self, body: Body, schema: str) -> Body:
-        if schema != LIKE:
-            raise _newer(schema, LIKE)
-        before = self._whole.get(str(body.get("deployment")))
-        if before is None or before.get("tick_id") != body.get("like"):
-            raise BrokenLineError(f"differs from record {body.get('like')}, which cannot be read")
+        deployment, like = str(body.get("deployment")), body.get("like")
+        tick, form = self._unknown.get(deployment, (None, ""))
+        if schema != LIKE or (tick is not None and tick == like):
+            raise NewerLineError(form if schema == LIKE else schema, _moment(body))
+        before = self._whole.get(deployment)
+        if before is None or before.get("tick_id") != like:
+            raise BrokenLineError(f"differs from record {like}, which cannot be read")
         try:
             found: Body = applied(before, body["changes"])
         except (KeyError, TypeError, ValueError) as error:
             raise BrokenLineError(f"does not fit record {body['like']}: {error}") from None
         return found
 
+    def _newer(self, body: Body, form: str) -> NewerLineError:
+        """Remember a record that cannot be read, for the lines that differ from it."""
+        self._unknown[str(body.get("deployment"))] = str(body.get("tick_id")), form
+        return NewerLineError(form, _moment(body))
 
-def _newer(schema: str, known: str) -> StateError:
-    return StateError(f"a record of schema {schema}, newer than {known}: upgrade headgate to read it")
+
+def _moment(body: Body) -> float | None:
+    """Return when a record was made, as far as any of its forms tells: in its observation, or by its name."""
+    seen = body.get("observation")
+    said = seen.get("at_s") if isinstance(seen, dict) else None
+    try:
+        at_s = float(str(body.get("tick_id")).rpartition("@")[2] if said is None else said)
+    except (TypeError, ValueError):
+        return None
+    return at_s if 0 <= at_s < _LATEST_S else None
 
 
 def _gap(body: Body) -> str:

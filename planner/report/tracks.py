@@ -7,11 +7,13 @@ from pathlib import Path
 
 from models.decision import Record
 from models.errors import StateError
+from models.track.summary import PassedOver
 from models.track.track import Track
 from planner.record.journal import read_journal
 from planner.record.rotation import journal_files
 from planner.record.setting import Setting
 from planner.report.collector import Collector
+from planner.report.unread import Unread
 
 # Returns what a record was decided with, `None` where nobody knows.
 Lookup = Callable[[Record], Setting | None]
@@ -26,6 +28,7 @@ class Told:
     records: int
     version: str
     notes: tuple[str, ...] = ()
+    passed_over: tuple[PassedOver, ...] = ()
 
 
 @dataclass(slots=True)
@@ -36,47 +39,55 @@ class _Reading:
     setting: Setting
     version: str
     late: int = 0
-    unknown: int = 0
     notes: list[str] = field(default_factory=list)
 
 
 def read_tracks(journal: Path, lookup: Lookup, days: int, only: str | None = None) -> list[Told]:
     """Return the tracks of the last `days` of a journal; a deployment whose settings lack is left out.
 
-    Raises StateError where there is no journal, nothing in it can be judged, or a line is of a newer version.
+    What a crash cut off, or a newer version wrote, is counted and told in `notes`. Raises StateError where
+    there is no journal, or nothing in it can be judged.
     """
     found: dict[str, _Reading] = {}
-    settings: dict[tuple[str, str, str], Setting | None] = {}
-    lacking, broken, last_broken = 0, [], False
+    settings: dict[tuple[str, str, str], tuple[Setting | None, str]] = {}
+    unread = Unread()
     for line in (line for file in _recent(journal, days) for line in read_journal(file)):
         record = line.record
-        last_broken = record is None
         if record is None:
-            broken.append(f"{line.where} {line.problem}")
+            unread.passed(line)
             continue
+        unread.read()
         if only is not None and record.deployment != only:
             continue
         key = record.deployment, record.config_digest, record.profile_digest
         if key not in settings:
-            settings[key] = lookup(record)
-        setting = settings[key]
+            settings[key] = _looked_up(lookup, record)
+        setting, why = settings[key]
         if setting is None:
-            lacking += 1
+            unread.lacks(why)
             continue
         _take(found, record, setting)
     if not found:
-        raise StateError(f"{journal}: {_nothing(lacking, broken, only)}")
-    general = _general(broken, last_broken, lacking)
+        raise StateError(f"{journal}: {unread.nothing(only)}")
     return [
         Told(
             each.collector.finish(),
             each.setting,
             each.collector.records,
             each.version,
-            (*general, *_late(each)),
+            (*unread.notes(), *_late(each)),
+            unread.forms,
         )
         for each in found.values()
     ]
+
+
+def _looked_up(lookup: Lookup, record: Record) -> tuple[Setting | None, str]:
+    """Return what a record was decided with, or why that cannot be read: others may still be judged."""
+    try:
+        return lookup(record), ""
+    except StateError as error:
+        return None, str(error)
 
 
 def _take(found: dict[str, _Reading], record: Record, setting: Setting) -> None:
@@ -101,26 +112,6 @@ def _recent(journal: Path, days: int) -> Iterable[Path]:
         raise StateError(f"{journal}: holds no journal; `headgate run` writes one")
     first = date.fromisoformat(files[-1].name[:10]) - timedelta(days=days)
     return [file for file in files if date.fromisoformat(file.name[:10]) >= first]
-
-
-def _nothing(lacking: int, broken: list[str], only: str | None) -> str:
-    if lacking:
-        return f"does not hold what its {lacking} records were decided with: say --config FILE as well"
-    if broken:
-        return f"holds no whole record; {broken[0]}"
-    return f"holds no record of {only}" if only else "holds no record yet; wait for the first tick"
-
-
-def _general(broken: list[str], last_broken: bool, lacking: int) -> tuple[str, ...]:
-    notes = []
-    cut = len(broken) - last_broken
-    if cut:
-        notes.append(f"{cut} line{'s' if cut > 1 else ''} could not be read, the first: {broken[0]}")
-    if last_broken:
-        notes.append("the last line is still being written, or was cut off")
-    if lacking:
-        notes.append(f"{lacking} records lack what they were decided with, and are left out")
-    return tuple(notes)
 
 
 def _late(reading: _Reading) -> tuple[str, ...]:

@@ -99,6 +99,7 @@ def test_the_oldest_file_goes_when_there_are_too_many(tmp_path: Path) -> None:
     kept = journal(tmp_path, keep_files=3)
     for i in range(6):
         kept.record(record(NOON_S + i * DAY_S, f"t{i}"))
+        kept.settle()
 
     assert ids(tmp_path) == ["t3", "t4", "t5"]
 
@@ -150,12 +151,56 @@ def test_a_line_that_is_no_record_is_reported(tmp_path: Path, text: str | bytes,
     assert line.problem == problem
 
 
-def test_a_newer_schema_is_refused_with_what_to_do(tmp_path: Path) -> None:
+def test_a_newer_line_is_told_with_its_moment_and_costs_no_other(tmp_path: Path) -> None:
     body = json.loads(to_line(record()))
-    (tmp_path / "2026-11-27.000.jsonl").write_text(json.dumps({**body, "schema": "headgate/record/v2"}))
+    lines = [{**body, "schema": "headgate/record/v2"}, body, {"schema": "headgate/record/v3"}]
+    (tmp_path / "2026-11-27.000.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
 
-    with pytest.raises(StateError, match=r"2026-11-27\.000\.jsonl:1: .*headgate/record/v2.*upgrade headgate"):
-        list(read_journal(tmp_path))
+    newer, known, bare = read_journal(tmp_path)
+
+    assert (newer.form, newer.at_s, newer.record) == ("headgate/record/v2", NOON_S, None)
+    assert "upgrade headgate" in newer.problem
+    assert known.record == record()
+    assert (bare.form, bare.at_s) == ("headgate/record/v3", None)
+
+
+def test_lines_that_differ_from_a_newer_one_are_newer_too(tmp_path: Path) -> None:
+    kept = journal(tmp_path)
+    for one in quarter_minutes(1.5):
+        kept.record(one)
+    [file] = journal_files(tmp_path)
+    lines = file.read_text().splitlines()
+    lines[0] = lines[0].replace(SCHEMA, "headgate/record/v2")
+    file.write_text("\n".join(lines) + "\n")
+
+    found = list(read_journal(tmp_path))
+
+    assert [line.form for line in found] == ["headgate/record/v2"] * 4 + [""] * 2
+    assert all(line.record is not None for line in found[4:])
+
+
+def test_a_record_that_a_newer_version_gave_a_word_of_its_own_is_told_by_that_version(tmp_path: Path) -> None:
+    body = json.loads(to_line(record()))
+    body["version"], body["outcome"]["status"] = "9.1.0", "dreamt"
+    (tmp_path / "2026-11-27.000.jsonl").write_text(json.dumps(body) + "\n")
+
+    [line] = read_journal(tmp_path)
+
+    assert (line.form, line.at_s) == ("headgate 9.1.0", NOON_S)
+
+
+def test_a_compressed_file_that_is_damaged_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    kept = journal(tmp_path)
+    for i in range(3):
+        kept.record(record(NOON_S + i * DAY_S, f"t{i}"))
+        kept.settle()
+    first = journal_files(tmp_path)[0]
+    first.write_bytes(first.read_bytes()[:-20])
+
+    assert [line.problem[:35] for line in read_journal(tmp_path) if not line.record] == [
+        "is damaged, and read no further: Co"
+    ]
+    assert ids(tmp_path)[-2:] == ["t1", "t2"]
 
 
 def test_a_folder_without_a_journal_is_an_error_that_says_how_to_get_one(tmp_path: Path) -> None:
@@ -266,18 +311,20 @@ def test_the_last_record_may_stand_in_the_file_before_the_newest(tmp_path: Path)
     assert journal(tmp_path / "none").last("shop") is None
 
 
-def test_a_journal_of_a_newer_version_is_told_and_not_read_back(
+def test_what_a_newer_version_wrote_is_told_and_what_stands_before_it_read_back(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     kept = journal(tmp_path)
-    kept.record(record())
+    kept.record(record(tick="old"))
+    kept.record(record(NOON_S + 60.0, tick="new"))
     file = journal_files(tmp_path)[0]
-    file.write_text(file.read_text().replace(SCHEMA, "headgate/record/v9"))
+    first, second = file.read_text().splitlines()
+    file.write_text(f"{first}\n{second.replace(SCHEMA, 'headgate/record/v9')}\n")
 
     with caplog.at_level(logging.WARNING):
-        assert kept.last("shop") is None
+        assert kept.last("shop") == record(tick="old")
 
-    assert "newer" in caplog.text
+    assert "headgate/record/v9" in caplog.text
 
 
 def quarter_minutes(minutes: float) -> list[Record]:

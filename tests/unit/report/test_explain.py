@@ -11,7 +11,7 @@ from models.decision import Record
 from models.errors import HeadgateError
 from models.values import Role
 from planner.cli import headgate
-from planner.record.line import to_line
+from planner.record.line import SCHEMA, to_line
 from planner.record.rotation import journal_files
 from tests import builders
 from tests.unit.report.journals import SETTING, decided, write
@@ -176,6 +176,20 @@ def test_a_line_that_is_being_written_or_was_cut_off_is_passed_over(tmp_path: Pa
         file.write(to_line(decided(NOON_S + 60))[:500])
 
     assert "Tick shop@1700000000.000" in words(explain(journal))
+
+
+def test_newer_lines_that_may_be_the_newest_decision_are_told(tmp_path: Path) -> None:
+    journal = write(tmp_path, [decided(), decided(NOON_S + 60)])
+    [file] = journal_files(journal)
+    first, second = file.read_text().splitlines()
+    file.write_text(f"{first}\n{second.replace(SCHEMA, 'headgate/record/v9')}\n")
+
+    newest = words(explain(journal))
+    assert "Tick shop@1700000000.000" in newest
+    assert "1 line of 2023-11-14 22:14 UTC to 2023-11-14 22:14 UTC is headgate/record/v9" in newest
+    assert json.loads(explain(journal, "-o", "json").stdout)["notes"]
+    assert "headgate/record/v9" not in words(explain(journal, "2023-11-14T22:13:30Z"))
+    assert "headgate/record/v9" in refusal(explain(journal, "2023-11-15T12:00:00Z"))
 
 
 def test_a_folder_without_a_journal_says_who_writes_one(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from models.decision import Record
 from models.errors import HeadgateError
 from models.observation import Gap
 from models.render.exchange import to_csv, to_markdown
+from models.render.formats import moment
 from models.render.grid import Column, Grid
 from models.track.score import oracle_path
 from planner.cli import headgate
@@ -172,19 +173,78 @@ def test_lines_that_a_crash_cut_are_counted_and_named(tmp_path: Path) -> None:
     assert told["notes"] == [f"2 lines could not be read, the first: {file}:4 is cut off or not JSON"]
 
 
-def test_lines_of_an_older_version_are_read_and_those_of_a_newer_ask_for_an_upgrade(tmp_path: Path) -> None:
-    write(tmp_path, records(30))
-    [file] = journal_files(tmp_path)
+def altered(folder: Path, change: Callable[[int, str], str]) -> Path:
+    """Change the lines of a journal's only file, each given its number from 0."""
+    [file] = journal_files(folder)
     lines = file.read_text().splitlines()
-    older: dict[str, Any] = json.loads(lines[0])
-    for absent in ("share", "burn_rate", "readiness"):
-        del older[absent]
-    lines[0] = json.dumps(older)
-    file.write_text("\n".join(lines) + "\n")
-    assert deployments(tmp_path)[0]["records"] == 30
+    file.write_text("".join(change(i, line) + "\n" for i, line in enumerate(lines)))
+    return folder
 
-    file.write_text("\n".join([*lines[:9], lines[9].replace(SCHEMA, "headgate/record/v9")]) + "\n")
-    assert "newer than headgate/record/v1: upgrade headgate" in refusal(report(tmp_path))
+
+def test_lines_of_an_older_version_are_read(tmp_path: Path) -> None:
+    def older(i: int, line: str) -> str:
+        body: dict[str, Any] = json.loads(line)
+        return json.dumps({k: body[k] for k in body if k not in ("share", "burn_rate", "readiness")})
+
+    altered(write(tmp_path, records(30)), older)
+
+    [told] = deployments(tmp_path)
+    assert (told["records"], told["notes"], told["passed_over"]) == (30, [], [])
+
+
+def test_lines_of_a_newer_version_are_counted_with_their_times_and_the_rest_is_scored(tmp_path: Path) -> None:
+    def newer(i: int, line: str) -> str:
+        return line.replace(SCHEMA, "headgate/record/v9") if 9 <= i < 21 else line
+
+    altered(write(tmp_path, records(30)), newer)
+
+    [told] = deployments(tmp_path)
+
+    begin_s, until_s = builders.AT_S + 9 * MINUTE_S, builders.AT_S + 20 * MINUTE_S
+    assert told["records"] == 18
+    assert told["spans"][-1]["days"] == pytest.approx(18 / 1440)
+    assert told["passed_over"] == [
+        {"form": "headgate/record/v9", "lines": 12, "from_s": begin_s, "until_s": until_s}
+    ]
+    said = f"12 lines of {moment(begin_s)} to {moment(until_s)} are headgate/record/v9"
+    assert said in told["notes"][0]
+    assert said in told["verdict"]
+    assert said in report(tmp_path).stdout
+    csv_result = report(tmp_path, "-o", "csv")
+    assert said in csv_result.stderr
+    assert said not in csv_result.stdout
+
+
+def test_a_journal_of_nothing_but_newer_lines_asks_for_an_upgrade(tmp_path: Path) -> None:
+    altered(write(tmp_path, records(5)), lambda i, line: line.replace(SCHEMA, "headgate/record/v9"))
+
+    said = refusal(report(tmp_path))
+    assert "holds no record that can be read; 5 lines" in said
+    assert "headgate/record/v9, which this version does not know, and count nowhere: upgrade headgate" in said
+
+
+def test_a_setting_that_cannot_be_read_costs_its_own_records_alone(tmp_path: Path) -> None:
+    write(tmp_path, records(30))
+    policy = replace(SETTING.policy, config_digest="sha256:d")
+    write(
+        tmp_path,
+        [
+            replace(each, config_digest="sha256:d", observation=replace(each.observation, at_s=at_s))
+            for each in records(5)
+            for at_s in [each.observation.at_s + 40 * MINUTE_S]
+        ],
+        replace(SETTING, policy=policy),
+    )
+    for file in tmp_path.glob("setting-*.json"):
+        if "sha256:d" in file.read_text():
+            file.write_text(file.read_text().replace("headgate/setting/v1", "headgate/setting/v7"))
+
+    [told] = deployments(tmp_path)
+
+    assert told["records"] == 30
+    [note] = told["notes"]
+    assert note.startswith("5 records lack what they were decided with, and are left out: ")
+    assert "headgate/setting/v7" in note
 
 
 def test_records_whose_setting_lacks_want_the_configuration(tmp_path: Path) -> None:
