@@ -13,7 +13,7 @@ from tests.live.story import Ramp
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow, pytest.mark.timeout(600)]
 
-RAMP = Ramp(low_rps=1.5, high_rps=6.0, rest_s=90.0, climb_s=180.0, stay_s=30.0, fall_s=45.0, after_s=30.0)
+RAMP = Ramp(low_rps=1.5, high_rps=6.0, rest_s=60.0, climb_s=150.0, stay_s=30.0, fall_s=45.0, after_s=75.0)
 
 
 @pytest.fixture(scope="module")
